@@ -1,0 +1,4 @@
+//! Settings: of the program, of one execution, and where things lie.
+
+pub mod home;
+pub mod run;

@@ -1,0 +1,5 @@
+//! Longhaul: a durable, event-sourced workflow engine for AI software delivery.
+
+pub mod clock;
+pub mod config;
+pub mod workflow;

@@ -1,0 +1,247 @@
+//! What a workflow is: stages as a directed graph, each with its policies.
+//!
+//! This file has the shape only. `validate` judges a definition, `catalog` holds the six that come
+//! with the program, `condition` evaluates its conditions. A definition knows nothing of executions.
+
+use super::condition::Condition;
+use super::retry::RetryPolicy;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The bounds that fill what a definition leaves open, and cap what it asks for.
+/// They come from the settings and are pinned in `ExecutionRequested`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Deadline of an execution whose workflow names none, in ms. `TASK_TIMEOUT_MS`.
+    pub task_timeout_ms: u64,
+    /// Timeout of an attempt whose stage names none, in ms. `WORKFLOW_DEFAULT_TIMEOUT`.
+    pub stage_timeout_ms: u64,
+    /// First retry delay of a stage that names none, in ms. `WORKFLOW_RETRY_DELAY`.
+    pub retry_delay_ms: u64,
+    /// Retries (beyond the first try) of a stage that names no attempts. `WORKFLOW_MAX_RETRIES`.
+    pub max_retries: u32,
+    /// No stage retries more often than this, whatever it says. `MAX_STAGE_RETRIES`.
+    pub max_stage_retries: u32,
+    /// A stage that already spent money is not started again once this much is spent, in US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            task_timeout_ms: 1_800_000,
+            stage_timeout_ms: 600_000,
+            retry_delay_ms: 30_000,
+            max_retries: 3,
+            max_stage_retries: 3,
+            cost_usd: None,
+        }
+    }
+}
+
+/// What to do when a repair loop or the attempts of a required stage are used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExhausted {
+    /// The execution fails; `retry` opens a new branch.
+    #[default]
+    Fail,
+    /// The execution pauses and waits for a person; `resume` tries once more.
+    Pause,
+}
+
+/// A workflow: a name, bounds, and stages in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// The name it is called by, `[a-z0-9_-]`, 1 to 64 characters.
+    pub name: String,
+    /// A name for people, free text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// Counted by the store at each registration that changes something; from 1.
+    #[serde(default = "one")]
+    pub version: u32,
+    /// What it is for, free text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Priority rank 0 to 10 that executions of it have at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_priority: Option<u8>,
+    /// Bound on the active time of one execution, in ms; waiting does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// How often, in all, a later stage may send work back. Default 3.
+    #[serde(default = "three")]
+    pub max_loops: u32,
+    /// What happens when attempts or loops are used up. Default `fail`.
+    #[serde(default)]
+    pub on_exhausted: OnExhausted,
+    /// How often in a row one stage may lose its worker before a person has to look. Default 20.
+    #[serde(default = "twenty")]
+    pub max_interruptions: u32,
+    /// The stages; at least one.
+    pub stages: Vec<StageDefinition>,
+}
+
+/// One stage of a workflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageDefinition {
+    /// The name, unique in its workflow.
+    pub name: String,
+    /// The stage kind: which code performs it.
+    #[serde(alias = "type")]
+    pub kind: String,
+    /// Stages that must be done before. Left out: the stage above it. Empty: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Vec<String>>,
+    /// Whether its failure fails the execution. Default true.
+    #[serde(default = "yes")]
+    pub required: bool,
+    /// The stage is skipped unless this holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<Condition>,
+    /// Bound on the active time of one attempt, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Bound on one wait (for a person, for CI), in ms. Default 6 hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_limit_ms: Option<u64>,
+    /// Tries in all, the first included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// Delays between tries, and what is retried.
+    #[serde(default)]
+    pub retry: RetryPolicy,
+    /// An earlier stage that is opened again when this one rejects the work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reopens: Option<String>,
+    /// Conditions on its own output, without which a success counts as a rejection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub success: Vec<Condition>,
+    /// Passed to the stage kind as it is.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub config: Value,
+}
+
+/// Six hours, the longest a stage waits for CI unless it says otherwise.
+pub const DEFAULT_WAIT_LIMIT_MS: u64 = 6 * 3_600_000;
+
+impl StageDefinition {
+    /// A required stage of a kind, everything else at its default.
+    pub fn new(name: impl Into<String>, kind: impl Into<String>) -> Self {
+        StageDefinition {
+            name: name.into(),
+            kind: kind.into(),
+            needs: None,
+            required: true,
+            when: None,
+            timeout_ms: None,
+            wait_limit_ms: None,
+            attempts: None,
+            retry: RetryPolicy::default(),
+            reopens: None,
+            success: Vec::new(),
+            config: Value::Null,
+        }
+    }
+}
+
+impl Definition {
+    /// A workflow with the given stages, everything else at its default.
+    pub fn new(name: impl Into<String>, stages: Vec<StageDefinition>) -> Self {
+        Definition {
+            name: name.into(),
+            title: String::new(),
+            version: 1,
+            description: String::new(),
+            min_priority: None,
+            deadline_ms: None,
+            max_loops: three(),
+            on_exhausted: OnExhausted::Fail,
+            max_interruptions: twenty(),
+            stages,
+        }
+    }
+
+    /// Index of a stage by name.
+    pub fn index_of(&self, stage: &str) -> Option<usize> {
+        self.stages.iter().position(|s| s.name == stage)
+    }
+
+    /// Indices of the stages that stage `index` waits for.
+    pub fn needs_of(&self, index: usize) -> Vec<usize> {
+        match &self.stages[index].needs {
+            None if index == 0 => Vec::new(),
+            None => vec![index - 1],
+            Some(names) => names.iter().filter_map(|n| self.index_of(n)).collect(),
+        }
+    }
+
+    /// `from` and every stage that depends on it, directly or not, in definition order.
+    pub fn downstream_of(&self, from: usize) -> Vec<usize> {
+        let mut reached = vec![false; self.stages.len()];
+        reached[from] = true;
+        // Needs may point forwards in the list, so one pass is not enough for every order.
+        let mut grew = true;
+        while grew {
+            grew = false;
+            for index in 0..self.stages.len() {
+                if !reached[index] && self.needs_of(index).iter().any(|n| reached[*n]) {
+                    reached[index] = true;
+                    grew = true;
+                }
+            }
+        }
+        (0..self.stages.len()).filter(|i| reached[*i]).collect()
+    }
+
+    /// The definition with nothing left open: what `ExecutionRequested` records.
+    #[must_use]
+    pub fn resolved(&self, limits: &Limits) -> Definition {
+        let mut resolved = self.clone();
+        resolved.deadline_ms = Some(self.deadline_ms.unwrap_or(limits.task_timeout_ms));
+        let cap = limits.max_stage_retries.saturating_add(1);
+        for stage in &mut resolved.stages {
+            let attempts = stage.attempts.unwrap_or(limits.max_retries.saturating_add(1));
+            stage.attempts = Some(attempts.clamp(1, cap));
+            stage.timeout_ms = Some(stage.timeout_ms.unwrap_or(limits.stage_timeout_ms));
+            stage.wait_limit_ms = Some(stage.wait_limit_ms.unwrap_or(DEFAULT_WAIT_LIMIT_MS));
+            let delay = stage.retry.delay_ms.unwrap_or(limits.retry_delay_ms);
+            stage.retry.delay_ms = Some(delay);
+        }
+        resolved
+    }
+}
+
+/// A name made of a title: lower case, words joined by `_`.
+pub fn slug(title: &str) -> String {
+    let mut out = String::new();
+    for c in title.chars().flat_map(char::to_lowercase) {
+        if c.is_ascii_alphanumeric() || c == '-' {
+            out.push(c);
+        } else if !out.is_empty() && !out.ends_with('_') {
+            out.push('_');
+        }
+    }
+    out.trim_end_matches('_').chars().take(64).collect()
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn three() -> u32 {
+    3
+}
+
+fn twenty() -> u32 {
+    20
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,306 @@
+//! What can have happened to an execution: the facts that are appended and never changed.
+//!
+//! JSON is internally tagged by `type` and additive for ever: a field may be added with a default,
+//! none is removed or given another meaning. `replay/` holds recorded histories that must fold to
+//! the same state for ever. Times of occurrence stand beside the event, in `Happened`.
+
+use super::definition::{Definition, Limits};
+use super::failure::Failure;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Who asked for something, and why; part of every event that a person or a program caused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Motive {
+    /// Free text; empty when none was given.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Through which door it came: `cli`, `http`, `library`, `worker`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+}
+
+/// Why a stage waits, for people: `{"kind": "approval", "detail": "..."}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitReason {
+    /// One word: `approval`, `ci`, `timer`, `signal`.
+    pub kind: String,
+    /// What exactly, in a sentence.
+    pub detail: String,
+}
+
+/// What an attempt used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cost {
+    /// US dollars.
+    pub usd: f64,
+    /// Tokens read by models.
+    pub input_tokens: u64,
+    /// Tokens written by models.
+    pub output_tokens: u64,
+}
+
+impl Cost {
+    /// Whether nothing was used.
+    pub fn is_zero(&self) -> bool {
+        *self == Cost::default()
+    }
+}
+
+/// Everything an execution was asked for with: a stream explains itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The task that it carries out.
+    pub task_id: Uuid,
+    /// The structured task as it was then (`design: task`).
+    pub task: Value,
+    /// The workflow, with nothing left open.
+    pub definition: Definition,
+    /// Input of the caller, an object; conditions see it as `input`.
+    #[serde(default)]
+    pub input: Value,
+    /// Settings of this execution, flattened: `agent.command`, `test.command`, `base`, ...
+    #[serde(default)]
+    pub settings: Value,
+    /// A local path or `OWNER/NAME`; none for workflows that touch no repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// Bounds in force.
+    #[serde(default)]
+    pub limits: Limits,
+    /// 0 to 10; higher goes first.
+    pub priority: u8,
+}
+
+/// A fact about one execution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Event {
+    /// It exists from here.
+    ExecutionRequested(Box<Request>),
+    /// A worker took it; from now on only appends that prove `fence` count as the worker's.
+    ExecutionClaimed { worker: Uuid, fence: Uuid },
+    /// An attempt began; durable before the stage runs.
+    StageStarted { stage: String, attempt: u32 },
+    /// A unit inside an attempt was done and need not be done again.
+    StepRecorded { stage: String, attempt: u32, key: String, value: Value },
+    /// An attempt says how far it is.
+    StageProgressed {
+        stage: String,
+        attempt: u32,
+        message: String,
+        /// 0 to 1, when it can be told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fraction: Option<f64>,
+    },
+    /// An attempt succeeded; its output is final on this branch unless the stage is reopened.
+    StageSucceeded {
+        stage: String,
+        attempt: u32,
+        output: Value,
+        /// SHA-256 over the attempt's log, in hex; none when it wrote none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log_digest: Option<String>,
+    },
+    /// An attempt failed. What follows (retry, reopening, pause, end) is an event of its own.
+    StageFailed {
+        stage: String,
+        attempt: u32,
+        error: Failure,
+        /// Whether the stage has failed for good.
+        #[serde(rename = "final")]
+        is_final: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log_digest: Option<String>,
+    },
+    /// The next attempt is due then.
+    StageRetryScheduled { stage: String, attempt: u32, due: DateTime<Utc> },
+    /// The attempt waits and holds no worker.
+    StageWaiting {
+        stage: String,
+        attempt: u32,
+        reason: WaitReason,
+        /// The signal that ends the wait; none when only time does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<String>,
+        /// When the stage looks again by itself (polling, timers).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wake_at: Option<DateTime<Utc>>,
+        /// When waiting has lasted too long.
+        deadline: DateTime<Utc>,
+        /// What the stage wants to find again when it goes on.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        memo: Value,
+    },
+    /// The wait is over and the attempt goes on.
+    StageResumed { stage: String, attempt: u32 },
+    /// The attempt was cut off; its outcome is unknown.
+    StageInterrupted { stage: String, attempt: u32, reason: String },
+    /// The stage does not run on this branch.
+    StageSkipped { stage: String, reason: String },
+    /// A later stage sent work back: the repair loop.
+    StageReopened {
+        stage: String,
+        /// The stage that rejected the work.
+        by: String,
+        /// Which loop this is, from 1.
+        #[serde(rename = "loop")]
+        repair_loop: u32,
+        /// What was wrong, for the stage that does it again.
+        feedback: Value,
+        /// Stages that lose their result.
+        reset: Vec<String>,
+    },
+    /// A message for the execution; kept until a stage takes it.
+    SignalReceived {
+        name: String,
+        payload: Value,
+        /// Makes a repeat harmless.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        #[serde(default)]
+        motive: Motive,
+    },
+    /// A due time was reached.
+    TimerFired { stage: String, attempt: u32 },
+    /// Money or tokens were used.
+    BudgetSpent { stage: String, attempt: u32, cost: Cost },
+    /// Nothing new starts until it is resumed.
+    ExecutionPaused {
+        #[serde(default)]
+        motive: Motive,
+    },
+    /// Stages may start again.
+    ExecutionResumed {
+        #[serde(default)]
+        motive: Motive,
+    },
+    /// Somebody wants it to end; confirmed by `ExecutionCancelled` once nothing runs any more.
+    CancellationRequested {
+        #[serde(default)]
+        motive: Motive,
+    },
+    /// It ended by cancellation.
+    ExecutionCancelled {},
+    /// It goes on from an earlier stage, on a new branch; nothing is deleted.
+    ExecutionRewound {
+        /// The stage that runs again.
+        from: String,
+        /// The new branch, from 2.
+        branch: u32,
+        /// Settings that differ from here on.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        set: Value,
+        /// Stages that lose their result.
+        reset: Vec<String>,
+        #[serde(default)]
+        motive: Motive,
+    },
+    /// Every stage is done.
+    ExecutionCompleted {},
+    /// It ended because of this.
+    ExecutionFailed {
+        error: Failure,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<String>,
+    },
+}
+
+/// An event and when it happened; what a state is folded from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Happened {
+    /// When, by the clock of whoever decided it.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub event: Event,
+}
+
+impl Event {
+    /// Every name there is; a test holds scenarios and `replay/` against it.
+    pub const NAMES: [&'static str; 23] = [
+        "ExecutionRequested",
+        "ExecutionClaimed",
+        "StageStarted",
+        "StepRecorded",
+        "StageProgressed",
+        "StageSucceeded",
+        "StageFailed",
+        "StageRetryScheduled",
+        "StageWaiting",
+        "StageResumed",
+        "StageInterrupted",
+        "StageSkipped",
+        "StageReopened",
+        "SignalReceived",
+        "TimerFired",
+        "BudgetSpent",
+        "ExecutionPaused",
+        "ExecutionResumed",
+        "CancellationRequested",
+        "ExecutionCancelled",
+        "ExecutionRewound",
+        "ExecutionCompleted",
+        "ExecutionFailed",
+    ];
+
+    /// The name under which it is stored.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::ExecutionRequested(_) => "ExecutionRequested",
+            Event::ExecutionClaimed { .. } => "ExecutionClaimed",
+            Event::StageStarted { .. } => "StageStarted",
+            Event::StepRecorded { .. } => "StepRecorded",
+            Event::StageProgressed { .. } => "StageProgressed",
+            Event::StageSucceeded { .. } => "StageSucceeded",
+            Event::StageFailed { .. } => "StageFailed",
+            Event::StageRetryScheduled { .. } => "StageRetryScheduled",
+            Event::StageWaiting { .. } => "StageWaiting",
+            Event::StageResumed { .. } => "StageResumed",
+            Event::StageInterrupted { .. } => "StageInterrupted",
+            Event::StageSkipped { .. } => "StageSkipped",
+            Event::StageReopened { .. } => "StageReopened",
+            Event::SignalReceived { .. } => "SignalReceived",
+            Event::TimerFired { .. } => "TimerFired",
+            Event::BudgetSpent { .. } => "BudgetSpent",
+            Event::ExecutionPaused { .. } => "ExecutionPaused",
+            Event::ExecutionResumed { .. } => "ExecutionResumed",
+            Event::CancellationRequested { .. } => "CancellationRequested",
+            Event::ExecutionCancelled {} => "ExecutionCancelled",
+            Event::ExecutionRewound { .. } => "ExecutionRewound",
+            Event::ExecutionCompleted {} => "ExecutionCompleted",
+            Event::ExecutionFailed { .. } => "ExecutionFailed",
+        }
+    }
+
+    /// The stage it is about, if it is about one.
+    pub fn stage(&self) -> Option<&str> {
+        match self {
+            Event::StageStarted { stage, .. }
+            | Event::StepRecorded { stage, .. }
+            | Event::StageProgressed { stage, .. }
+            | Event::StageSucceeded { stage, .. }
+            | Event::StageFailed { stage, .. }
+            | Event::StageRetryScheduled { stage, .. }
+            | Event::StageWaiting { stage, .. }
+            | Event::StageResumed { stage, .. }
+            | Event::StageInterrupted { stage, .. }
+            | Event::StageSkipped { stage, .. }
+            | Event::StageReopened { stage, .. }
+            | Event::TimerFired { stage, .. }
+            | Event::BudgetSpent { stage, .. } => Some(stage),
+            Event::ExecutionFailed { stage, .. } => stage.as_deref(),
+            Event::ExecutionRequested(_)
+            | Event::ExecutionClaimed { .. }
+            | Event::SignalReceived { .. }
+            | Event::ExecutionPaused { .. }
+            | Event::ExecutionResumed { .. }
+            | Event::CancellationRequested { .. }
+            | Event::ExecutionCancelled {}
+            | Event::ExecutionRewound { .. }
+            | Event::ExecutionCompleted {} => None,
+        }
+    }
+}

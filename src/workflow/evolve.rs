@@ -1,0 +1,193 @@
+//! Folds one event into the state. No judgement: what has happened, has happened.
+//!
+//! There is no `_` arm, so that the compiler asks for every new event. Never refuses: an event about
+//! a stage that the definition does not have is counted and otherwise ignored.
+
+use super::event::{Event, Happened, Request};
+use super::state::{Execution, Outcome, Signal, Stage, StageState};
+use crate::config::run::merge;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// The state after `happened`.
+pub fn evolve(state: &mut Execution, happened: &Happened) {
+    let at = happened.at;
+    state.version += 1;
+    state.updated_at = Some(at);
+    match &happened.event {
+        Event::ExecutionRequested(request) => requested(state, request, at),
+        Event::ExecutionClaimed { worker, .. } => state.worker = Some(*worker),
+        Event::StageStarted { stage, attempt } => started(state, stage, *attempt, at),
+        Event::StepRecorded { stage, key, value, .. } => on(state, stage, |s| {
+            s.steps.insert(key.clone(), value.clone());
+        }),
+        Event::StageProgressed { stage, message, .. } => on(state, stage, |s| {
+            s.progress.clone_from(message);
+        }),
+        Event::StageSucceeded { stage, output, .. } => {
+            end_attempt(state, stage, at, StageState::Succeeded { output: output.clone() });
+        }
+        Event::StageFailed { stage, error, is_final: true, .. } => {
+            end_attempt(state, stage, at, StageState::Failed { error: error.clone() });
+        }
+        Event::StageFailed { stage, error, is_final: false, .. } => {
+            let due = StageState::RetryDue { due: at, error: error.clone() };
+            end_attempt(state, stage, at, due);
+            on(state, stage, |s| {
+                s.tries += 1;
+                s.finished_at = None;
+            });
+        }
+        Event::StageRetryScheduled { stage, due, .. } => on(state, stage, |s| {
+            if let StageState::RetryDue { due: d, .. } = &mut s.state {
+                *d = *due;
+            }
+        }),
+        Event::StageWaiting { stage, attempt, reason, signal, wake_at, deadline, memo } => {
+            let waiting = StageState::Waiting {
+                attempt: *attempt,
+                reason: reason.clone(),
+                signal: signal.clone(),
+                wake_at: *wake_at,
+                deadline: *deadline,
+                since: at,
+            };
+            end_attempt(state, stage, at, waiting);
+            on(state, stage, |s| {
+                s.finished_at = None;
+                s.first_wait_at.get_or_insert(at);
+                s.memo.clone_from(memo);
+            });
+        }
+        Event::StageResumed { stage, attempt } => resumed(state, stage, *attempt, at),
+        Event::StageInterrupted { stage, .. } => on(state, stage, |s| {
+            s.state = StageState::Interrupted;
+            s.interruptions += 1;
+        }),
+        Event::StageSkipped { stage, reason } => on(state, stage, |s| {
+            s.state = StageState::Skipped { reason: reason.clone() };
+            s.finished_at = Some(at);
+        }),
+        Event::StageReopened { stage, repair_loop, feedback, reset, .. } => {
+            state.loops = *repair_loop;
+            reset_stages(state, reset);
+            on(state, stage, |s| s.feedback.clone_from(feedback));
+        }
+        Event::SignalReceived { name, payload, key, .. } => {
+            state.signal_keys.extend(key.clone());
+            state.inbox.push(Signal { name: name.clone(), payload: payload.clone(), at });
+        }
+        // The stage goes on with StageResumed, which follows.
+        Event::TimerFired { .. } => {}
+        Event::BudgetSpent { stage, cost, .. } => {
+            add(&mut state.cost, cost);
+            on(state, stage, |s| add(&mut s.cost, cost));
+        }
+        Event::ExecutionPaused { motive } => state.pause = Some(motive.clone()),
+        Event::ExecutionResumed { .. } => {
+            state.pause = None;
+            // A person has looked: the poison guard counts anew.
+            state.stages.iter_mut().for_each(|s| s.interruptions = 0);
+        }
+        Event::CancellationRequested { motive } => state.cancel = Some(motive.clone()),
+        Event::ExecutionCancelled {} => end(state, at, Outcome::Cancelled),
+        Event::ExecutionRewound { branch, set, reset, .. } => rewound(state, *branch, set, reset),
+        Event::ExecutionCompleted {} => end(state, at, Outcome::Completed),
+        Event::ExecutionFailed { error, stage } => {
+            end(state, at, Outcome::Failed { error: error.clone(), stage: stage.clone() });
+        }
+    }
+}
+
+/// The state after a whole history.
+pub fn fold<'a>(history: impl IntoIterator<Item = &'a Happened>) -> Execution {
+    let mut state = Execution::default();
+    history.into_iter().for_each(|happened| evolve(&mut state, happened));
+    state
+}
+
+fn on(state: &mut Execution, stage: &str, change: impl FnOnce(&mut Stage)) {
+    if let Some(stage) = state.stages.iter_mut().find(|s| s.name == stage) {
+        change(stage);
+    }
+}
+
+fn requested(state: &mut Execution, request: &Request, at: DateTime<Utc>) {
+    state.branch = 1;
+    state.requested_at = Some(at);
+    state.stages = request.definition.stages.iter().map(|s| Stage::new(&s.name)).collect();
+    state.request = Some(Box::new(request.clone()));
+}
+
+fn started(state: &mut Execution, stage: &str, attempt: u32, at: DateTime<Utc>) {
+    state.started_at.get_or_insert(at);
+    on(state, stage, |s| {
+        s.state = StageState::Running { attempt };
+        s.attempts = attempt;
+        s.started_at.get_or_insert(at);
+        s.attempt_started_at = Some(at);
+        s.progress.clear();
+    });
+}
+
+/// Ends the active time of an attempt. Lost workers do not come here: how long the attempt was
+/// truly active is not known, and the time until it was noticed must not count.
+fn end_attempt(state: &mut Execution, stage: &str, at: DateTime<Utc>, then: StageState) {
+    let mut active = 0;
+    on(state, stage, |s| {
+        let began = s.attempt_started_at.filter(|_| matches!(s.state, StageState::Running { .. }));
+        active = began.map_or(0, |b| (at - b).num_milliseconds().max(0));
+        s.state = then;
+        s.interruptions = 0;
+        s.finished_at = Some(at);
+    });
+    state.active_ms += active as u64;
+}
+
+/// The stage takes the signals it waited for out of the inbox.
+fn resumed(state: &mut Execution, stage: &str, attempt: u32, at: DateTime<Utc>) {
+    let Some(index) = state.stages.iter().position(|s| s.name == stage) else { return };
+    let s = &mut state.stages[index];
+    if let StageState::Waiting { signal: Some(name), .. } = &s.state {
+        let (taken, left) = state.inbox.drain(..).partition(|i| i.name == *name);
+        state.inbox = left;
+        s.signals.extend::<Vec<Signal>>(taken);
+    }
+    s.state = StageState::Running { attempt };
+    s.attempt_started_at = Some(at);
+}
+
+/// Back to the beginning; what was attempted and what it cost stays counted.
+fn reset_stages(state: &mut Execution, names: &[String]) {
+    for stage in state.stages.iter_mut().filter(|s| names.contains(&s.name)) {
+        let fresh = Stage::new(&stage.name);
+        *stage = Stage { attempts: stage.attempts, cost: stage.cost, ..fresh };
+    }
+}
+
+fn rewound(state: &mut Execution, branch: u32, set: &Value, reset: &[String]) {
+    state.branch = branch;
+    state.loops = 0;
+    state.active_ms = 0;
+    state.outcome = None;
+    state.finished_at = None;
+    state.cancel = None;
+    state.pause = None;
+    reset_stages(state, reset);
+    if let Some(request) = state.request.as_mut().filter(|_| !set.is_null()) {
+        merge(&mut request.settings, set);
+    }
+}
+
+fn end(state: &mut Execution, at: DateTime<Utc>, outcome: Outcome) {
+    state.outcome = Some(outcome);
+    state.finished_at = Some(at);
+    state.pause = None;
+    state.worker = None;
+}
+
+fn add(total: &mut super::event::Cost, cost: &super::event::Cost) {
+    total.usd += cost.usd;
+    total.input_tokens += cost.input_tokens;
+    total.output_tokens += cost.output_tokens;
+}

@@ -1,0 +1,229 @@
+//! What may happen now, and when to look again. Pure: the worker performs, and reports commands.
+//!
+//! Never decides an outcome: an action that is taken goes through `decide` like any other wish.
+
+use super::command::{Command, Refusal};
+use super::decide::apply;
+use super::event::Happened;
+use super::failure::{ErrorKind, Failure};
+use super::state::{Execution, Stage, StageState};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// Something that may be done now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Begin the next attempt of a stage.
+    Start {
+        /// Which.
+        stage: String,
+    },
+    /// Leave a stage out, because its condition does not hold.
+    Skip {
+        /// Which.
+        stage: String,
+        /// Why.
+        reason: String,
+    },
+    /// A waiting stage has its signal or its moment.
+    Wake {
+        /// Which.
+        stage: String,
+    },
+    /// A waiting stage has waited too long.
+    ExpireWait {
+        /// Which.
+        stage: String,
+    },
+    /// Stop what runs: the execution ends.
+    Halt,
+    /// Nothing runs any more and somebody wanted it cancelled.
+    ConfirmCancel,
+    /// Every stage is done.
+    Complete,
+    /// It ends because of this.
+    Fail {
+        /// Why.
+        error: Failure,
+        /// Where, if in a stage.
+        stage: Option<String>,
+    },
+}
+
+/// When an execution that nobody holds has to be looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// Something may be done at once.
+    Now,
+    /// Not before then.
+    At(DateTime<Utc>),
+    /// Only when somebody says something.
+    Never,
+}
+
+/// What may be done at `now`, in the order of the definition.
+pub fn next(state: &Execution, now: DateTime<Utc>) -> Vec<Action> {
+    if state.request.is_none() || state.outcome.is_some() {
+        return Vec::new();
+    }
+    let ending = conclusions(state);
+    if !ending.is_empty() {
+        return ending;
+    }
+    let due = |(index, stage)| stage_action(state, index, stage, now);
+    state.stages.iter().enumerate().filter_map(due).collect()
+}
+
+/// How it ends, if it is at its end; `Halt` while something still runs.
+pub fn conclusions(state: &Execution) -> Vec<Action> {
+    let is_running = state.is_anything_running();
+    let end = |action: Action| vec![if is_running { Action::Halt } else { action }];
+    if state.outcome.is_some() {
+        return Vec::new();
+    }
+    if state.cancel.is_some() {
+        return end(Action::ConfirmCancel);
+    }
+    if let Some((stage, error)) = state.broken_stage() {
+        return end(Action::Fail { error: error.clone(), stage: Some(stage.name.clone()) });
+    }
+    if !state.stages.is_empty() && state.stages.iter().all(|s| s.state.is_done()) {
+        return vec![Action::Complete];
+    }
+    if remaining_ms(state) == 0 {
+        return end(Action::Fail { error: out_of_time(state), stage: None });
+    }
+    Vec::new()
+}
+
+/// Active time that is left to the execution, in ms.
+pub fn remaining_ms(state: &Execution) -> u64 {
+    let deadline = state.request.as_ref().and_then(|r| r.definition.deadline_ms);
+    deadline.map_or(u64::MAX, |ms| ms.saturating_sub(state.active_ms))
+}
+
+/// A value that conditions may look at: `input`, `task`, or the output of a stage.
+pub fn known_value<'a>(state: &'a Execution, name: &str) -> Option<&'a Value> {
+    let request = state.request.as_ref()?;
+    match name {
+        "input" => Some(&request.input),
+        "task" => Some(&request.task),
+        stage => state.stage(stage)?.output(),
+    }
+}
+
+/// When to look again. Computed for `now`, because a due time in the past means now.
+pub fn wake(state: &Execution, now: DateTime<Utc>) -> Wake {
+    if !next(state, now).is_empty() {
+        return Wake::Now;
+    }
+    if state.outcome.is_some() || state.request.is_none() {
+        return Wake::Never;
+    }
+    state.stages.iter().filter_map(|s| due_at(state, s)).min().map_or(Wake::Never, Wake::At)
+}
+
+/// Takes every action that needs no outside, again and again until none is left: skips, starts,
+/// wake-ups, the end. The caller performs the attempts whose starts are among the events.
+pub fn advance(state: &mut Execution, now: DateTime<Utc>) -> Result<Vec<Happened>, Refusal> {
+    let mut happened = Vec::new();
+    loop {
+        let commands: Vec<Command> = next(state, now).into_iter().filter_map(as_command).collect();
+        // One at a time: each may change what comes after it.
+        let Some(command) = commands.first() else { return Ok(happened) };
+        happened.extend(apply(state, now, command)?);
+    }
+}
+
+fn as_command(action: Action) -> Option<Command> {
+    match action {
+        Action::Start { stage } => Some(Command::Start { stage }),
+        Action::Skip { stage, reason } => Some(Command::Skip { stage, reason }),
+        Action::Wake { stage } => Some(Command::Wake { stage }),
+        Action::ExpireWait { stage } => Some(Command::ExpireWait { stage }),
+        Action::Halt => None,
+        Action::ConfirmCancel => Some(Command::ConfirmCancel {}),
+        Action::Complete | Action::Fail { .. } => Some(Command::Conclude {}),
+    }
+}
+
+fn stage_action(
+    state: &Execution,
+    index: usize,
+    stage: &Stage,
+    now: DateTime<Utc>,
+) -> Option<Action> {
+    let name = || stage.name.clone();
+    let is_held = state.pause.is_some();
+    match &stage.state {
+        StageState::Pending if needs_are_met(state, index) => {
+            let start = (!is_held).then(|| Action::Start { stage: name() });
+            unmet_condition(state, index)
+                .map_or(start, |reason| Some(Action::Skip { stage: name(), reason }))
+        }
+        StageState::Interrupted if !is_held => Some(Action::Start { stage: name() }),
+        StageState::RetryDue { due, .. } if !is_held && *due <= now => {
+            Some(Action::Start { stage: name() })
+        }
+        StageState::Waiting { deadline, .. } if *deadline <= now => {
+            Some(Action::ExpireWait { stage: name() })
+        }
+        StageState::Waiting { signal, wake_at, .. } if !is_held => {
+            let has_signal = signal.as_ref().is_some_and(|n| has_in_inbox(state, n));
+            let is_due = wake_at.is_some_and(|due| due <= now);
+            (has_signal || is_due).then(|| Action::Wake { stage: name() })
+        }
+        StageState::Pending
+        | StageState::Interrupted
+        | StageState::RetryDue { .. }
+        | StageState::Waiting { .. }
+        | StageState::Running { .. }
+        | StageState::Succeeded { .. }
+        | StageState::Failed { .. }
+        | StageState::Skipped { .. } => None,
+    }
+}
+
+fn due_at(state: &Execution, stage: &Stage) -> Option<DateTime<Utc>> {
+    match &stage.state {
+        StageState::RetryDue { due, .. } if state.pause.is_none() => Some(*due),
+        StageState::Waiting { wake_at, deadline, .. } if state.pause.is_none() => {
+            Some(wake_at.map_or(*deadline, |due| due.min(*deadline)))
+        }
+        StageState::Waiting { deadline, .. } => Some(*deadline),
+        StageState::Pending
+        | StageState::Interrupted
+        | StageState::RetryDue { .. }
+        | StageState::Running { .. }
+        | StageState::Succeeded { .. }
+        | StageState::Failed { .. }
+        | StageState::Skipped { .. } => None,
+    }
+}
+
+fn has_in_inbox(state: &Execution, name: &str) -> bool {
+    state.inbox.iter().any(|s| s.name == name)
+}
+
+/// An optional stage that failed does not hold up those behind it.
+fn needs_are_met(state: &Execution, index: usize) -> bool {
+    let Some(request) = &state.request else { return false };
+    request.definition.needs_of(index).into_iter().all(|n| state.stages[n].state.is_done())
+}
+
+fn unmet_condition(state: &Execution, index: usize) -> Option<String> {
+    let condition = state.request.as_ref()?.definition.stages[index].when.as_ref()?;
+    let lookup = |name: &str| known_value(state, name);
+    if condition.holds(&lookup) {
+        return None;
+    }
+    let said = serde_json::to_string(condition).unwrap_or_default();
+    Some(format!("its condition does not hold: {said}"))
+}
+
+fn out_of_time(state: &Execution) -> Failure {
+    let ms = state.request.as_ref().and_then(|r| r.definition.deadline_ms).unwrap_or_default();
+    let said = format!("the workflow's deadline of {} s of active time has passed", ms / 1_000);
+    let hint = "raise `deadline_ms` of the workflow, or retry: a new branch has its own";
+    Failure::new(ErrorKind::Timeout, format!("{said}; {hint}"))
+}

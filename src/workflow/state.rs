@@ -1,0 +1,345 @@
+//! The state of one execution: what is known after folding its events.
+//!
+//! Built only by `evolve`. Each stage state carries exactly what that state knows, so that "the
+//! output of a failed stage" cannot be written down. Nothing here decides anything.
+
+use super::event::{Cost, Motive, Request, WaitReason};
+use super::failure::Failure;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Where a stage stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum StageState {
+    /// Not yet begun on this branch.
+    Pending,
+    /// An attempt is under way.
+    Running {
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// The last attempt failed; the next one is due then.
+    RetryDue {
+        /// When.
+        due: DateTime<Utc>,
+        /// Why the last one failed.
+        error: Failure,
+    },
+    /// The attempt waits for a signal or a moment.
+    Waiting {
+        /// Which attempt.
+        attempt: u32,
+        /// For people.
+        reason: WaitReason,
+        /// The signal that ends it.
+        signal: Option<String>,
+        /// When the stage looks again.
+        wake_at: Option<DateTime<Utc>>,
+        /// When waiting has lasted too long.
+        deadline: DateTime<Utc>,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// The attempt lost its worker; the next one may start at once.
+    Interrupted,
+    /// Done.
+    Succeeded {
+        /// What it gave.
+        output: Value,
+    },
+    /// Failed for good on this branch.
+    Failed {
+        /// Why.
+        error: Failure,
+    },
+    /// Does not run on this branch.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl StageState {
+    /// The word of the contract: `pending running waiting succeeded failed skipped interrupted`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            StageState::Pending => "pending",
+            StageState::Running { .. } => "running",
+            StageState::RetryDue { .. } | StageState::Waiting { .. } => "waiting",
+            StageState::Interrupted => "interrupted",
+            StageState::Succeeded { .. } => "succeeded",
+            StageState::Failed { .. } => "failed",
+            StageState::Skipped { .. } => "skipped",
+        }
+    }
+
+    /// Whether nothing more will come of it on this branch.
+    pub fn is_done(&self) -> bool {
+        match self {
+            StageState::Succeeded { .. } | StageState::Failed { .. } => true,
+            StageState::Skipped { .. } => true,
+            StageState::Pending
+            | StageState::Running { .. }
+            | StageState::RetryDue { .. }
+            | StageState::Waiting { .. }
+            | StageState::Interrupted => false,
+        }
+    }
+}
+
+/// A stage of an execution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its name in the definition.
+    pub name: String,
+    /// Where it stands.
+    pub state: StageState,
+    /// Attempts begun so far, on all branches; the number of the newest.
+    pub attempts: u32,
+    /// Failed tries that count against the policy; starts again when the stage is reopened.
+    pub tries: u32,
+    /// Lost workers in a row.
+    pub interruptions: u32,
+    /// First start on this branch.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Start of the newest attempt.
+    pub attempt_started_at: Option<DateTime<Utc>>,
+    /// End on this branch.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Recorded steps by key; a later attempt finds them.
+    pub steps: BTreeMap<String, Value>,
+    /// What a later stage found wrong, when this one was reopened.
+    pub feedback: Value,
+    /// What the stage left for itself when it began to wait.
+    pub memo: Value,
+    /// When it first began to wait on this branch; its wait limit counts from here.
+    pub first_wait_at: Option<DateTime<Utc>>,
+    /// Signals taken by it, oldest first; offered when it resumes.
+    pub signals: Vec<Signal>,
+    /// What it used up, on all branches.
+    pub cost: Cost,
+    /// Its newest word on how far it is.
+    pub progress: String,
+}
+
+impl Stage {
+    /// A stage that has not begun.
+    pub fn new(name: &str) -> Self {
+        Stage {
+            name: name.to_owned(),
+            state: StageState::Pending,
+            attempts: 0,
+            tries: 0,
+            interruptions: 0,
+            started_at: None,
+            attempt_started_at: None,
+            finished_at: None,
+            steps: BTreeMap::new(),
+            feedback: Value::Null,
+            memo: Value::Null,
+            first_wait_at: None,
+            signals: Vec::new(),
+            cost: Cost::default(),
+            progress: String::new(),
+        }
+    }
+
+    /// What it gave, if it succeeded.
+    pub fn output(&self) -> Option<&Value> {
+        match &self.state {
+            StageState::Succeeded { output } => Some(output),
+            StageState::Pending
+            | StageState::Running { .. }
+            | StageState::RetryDue { .. }
+            | StageState::Waiting { .. }
+            | StageState::Interrupted
+            | StageState::Failed { .. }
+            | StageState::Skipped { .. } => None,
+        }
+    }
+
+    /// Why its newest attempt failed, if that is where it stands.
+    pub fn error(&self) -> Option<&Failure> {
+        match &self.state {
+            StageState::Failed { error } | StageState::RetryDue { error, .. } => Some(error),
+            StageState::Pending
+            | StageState::Running { .. }
+            | StageState::Waiting { .. }
+            | StageState::Interrupted
+            | StageState::Succeeded { .. }
+            | StageState::Skipped { .. } => None,
+        }
+    }
+}
+
+/// A message that an execution received.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Its name.
+    pub name: String,
+    /// Its content.
+    pub payload: Value,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// How an execution ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every stage is done.
+    Completed,
+    /// Because of this.
+    Failed {
+        /// Why.
+        error: Failure,
+        /// Where, if in a stage.
+        stage: Option<String>,
+    },
+    /// Somebody asked for it.
+    Cancelled,
+}
+
+/// Status of an execution, in the words of the contract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Waits for a worker.
+    #[default]
+    Queued,
+    /// A stage runs.
+    Running,
+    /// Waits for a signal, a person or a moment.
+    Waiting,
+    /// Somebody has to say `resume`.
+    Paused,
+    /// Done.
+    Completed,
+    /// Ended by a failure.
+    Failed,
+    /// Ended on request.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status, in the order of a life.
+    pub const ALL: [Status; 7] = [
+        Status::Queued,
+        Status::Running,
+        Status::Waiting,
+        Status::Paused,
+        Status::Completed,
+        Status::Failed,
+        Status::Cancelled,
+    ];
+
+    /// The word in JSON and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Queued => "queued",
+            Status::Running => "running",
+            Status::Waiting => "waiting",
+            Status::Paused => "paused",
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+            Status::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether only a rewind leads on from here.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Status::Completed | Status::Failed | Status::Cancelled)
+    }
+}
+
+/// The state of one execution. `Default` is the state before its first event.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Execution {
+    /// Sequence of the last event folded; 0 before the first.
+    pub version: u64,
+    /// What it was asked for with; `None` before its first event.
+    pub request: Option<Box<Request>>,
+    /// The current branch, from 1.
+    pub branch: u32,
+    /// Its stages, in the order of the definition.
+    pub stages: Vec<Stage>,
+    /// Repair loops used on this branch.
+    pub loops: u32,
+    /// The worker that holds it.
+    pub worker: Option<Uuid>,
+    /// Set between the request to cancel and its confirmation.
+    pub cancel: Option<Motive>,
+    /// Set while it is paused.
+    pub pause: Option<Motive>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Signals that no stage has taken yet.
+    pub inbox: Vec<Signal>,
+    /// Keys of signals received, so that a repeat is harmless.
+    pub signal_keys: Vec<String>,
+    /// What it used up.
+    pub cost: Cost,
+    /// When it was requested.
+    pub requested_at: Option<DateTime<Utc>>,
+    /// When its first stage started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Active time of ended attempts on this branch, in ms; the deadline counts it.
+    pub active_ms: u64,
+    /// When the last event happened.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+impl Execution {
+    /// A stage by name.
+    pub fn stage(&self, name: &str) -> Option<&Stage> {
+        self.stages.iter().find(|s| s.name == name)
+    }
+
+    /// Whether any attempt is under way.
+    pub fn is_anything_running(&self) -> bool {
+        self.stages.iter().any(|s| matches!(s.state, StageState::Running { .. }))
+    }
+
+    /// The required stage that failed for good, if one did.
+    pub fn broken_stage(&self) -> Option<(&Stage, &Failure)> {
+        let definition = &self.request.as_ref()?.definition;
+        self.stages.iter().zip(&definition.stages).find_map(|(stage, d)| match &stage.state {
+            StageState::Failed { error } if d.required => Some((stage, error)),
+            _ => None,
+        })
+    }
+
+    /// Status in the words of the contract; derived, never stored.
+    pub fn status(&self) -> Status {
+        match &self.outcome {
+            Some(Outcome::Completed) => return Status::Completed,
+            Some(Outcome::Failed { .. }) => return Status::Failed,
+            Some(Outcome::Cancelled) => return Status::Cancelled,
+            None => {}
+        }
+        if self.is_anything_running() {
+            return Status::Running;
+        }
+        if self.pause.is_some() {
+            return Status::Paused;
+        }
+        let waits =
+            |s: &Stage| matches!(s.state, StageState::Waiting { .. } | StageState::RetryDue { .. });
+        if self.stages.iter().any(waits) { Status::Waiting } else { Status::Queued }
+    }
+
+    /// Share of stages that are done on this branch, 0 to 1.
+    pub fn progress(&self) -> f64 {
+        if self.stages.is_empty() {
+            return 0.0;
+        }
+        let done = self.stages.iter().filter(|s| s.state.is_done()).count();
+        done as f64 / self.stages.len() as f64
+    }
+}

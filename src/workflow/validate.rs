@@ -1,0 +1,242 @@
+//! Judges a workflow definition and reports every problem at once.
+//!
+//! Pure: which stage kinds exist, and what their outputs are called, comes in as `Kinds`.
+
+use super::condition::Condition;
+use super::definition::{Definition, StageDefinition};
+use super::failure::ErrorKind;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Bounds that a definition must keep.
+const STAGES_MAX: usize = 200;
+const ATTEMPTS_MAX: u32 = 100;
+const LOOPS_MAX: u32 = 100;
+const TIMEOUT_MS_MAX: u64 = 7 * 24 * 3_600_000;
+const WAIT_MS_MAX: u64 = 366 * 24 * 3_600_000;
+
+/// The stage kinds that a program knows, each with the names of its outputs;
+/// `None` means that its outputs are not known beforehand.
+pub type Kinds = BTreeMap<String, Option<Vec<String>>>;
+
+/// One thing that is wrong with a definition.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// Where: `workflow`, or `stage NAME`.
+    pub at: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.at, self.message)
+    }
+}
+
+/// Every problem of `definition`; an empty list means that it can run.
+pub fn problems(definition: &Definition, kinds: &Kinds) -> Vec<Problem> {
+    let mut judge = Judge { definition, kinds, found: Vec::new() };
+    judge.workflow();
+    for (index, stage) in definition.stages.iter().enumerate() {
+        judge.names(index, stage);
+        judge.kind(stage);
+        judge.bounds(stage);
+        judge.needs(stage);
+        judge.reopens(index, stage);
+        judge.conditions(index, stage);
+    }
+    judge.cycles();
+    judge.found
+}
+
+struct Judge<'a> {
+    definition: &'a Definition,
+    kinds: &'a Kinds,
+    found: Vec<Problem>,
+}
+
+impl Judge<'_> {
+    fn say(&mut self, at: impl Into<String>, message: impl Into<String>) {
+        self.found.push(Problem { at: at.into(), message: message.into() });
+    }
+
+    fn say_stage(&mut self, stage: &StageDefinition, message: impl Into<String>) {
+        self.say(label(stage), message);
+    }
+
+    fn workflow(&mut self) {
+        let d = self.definition;
+        if !is_name(&d.name) {
+            let said = "name must be 1 to 64 of the characters a-z, 0-9, `_` and `-`";
+            self.say("workflow", format!("{said}, not `{}`", d.name));
+        }
+        if d.stages.is_empty() {
+            self.say("workflow", "has no stages; name at least one");
+        }
+        if d.stages.len() > STAGES_MAX {
+            let n = d.stages.len();
+            self.say("workflow", format!("has {n} stages; at most {STAGES_MAX} are allowed"));
+        }
+        if d.deadline_ms.is_some_and(|ms| ms == 0 || ms > TIMEOUT_MS_MAX) {
+            self.say("workflow", format!("deadline_ms must be 1 to {TIMEOUT_MS_MAX} (7 days)"));
+        }
+        if d.max_loops > LOOPS_MAX {
+            self.say("workflow", format!("max_loops must be 0 to {LOOPS_MAX}"));
+        }
+        if d.max_interruptions == 0 {
+            self.say("workflow", "max_interruptions must be at least 1");
+        }
+        if d.min_priority.is_some_and(|rank| rank > 10) {
+            self.say("workflow", "min_priority must be 0 to 10");
+        }
+    }
+
+    fn names(&mut self, index: usize, stage: &StageDefinition) {
+        if !is_name(&stage.name) {
+            let said = "name must be 1 to 64 of the characters a-z, 0-9, `_` and `-`";
+            self.say(format!("stage {}", index + 1), format!("{said}, not `{}`", stage.name));
+        }
+        if matches!(stage.name.as_str(), "input" | "task") {
+            self.say_stage(stage, "the name is taken: conditions use it for the execution's own");
+        }
+        let earlier = &self.definition.stages[..index];
+        if !stage.name.is_empty() && earlier.iter().any(|s| s.name == stage.name) {
+            self.say_stage(stage, "the name is used twice; names are unique in a workflow");
+        }
+    }
+
+    fn kind(&mut self, stage: &StageDefinition) {
+        if !self.kinds.contains_key(&stage.kind) {
+            let known = self.kinds.keys().cloned().collect::<Vec<_>>().join(", ");
+            let kind = &stage.kind;
+            self.say_stage(stage, format!("stage kind `{kind}` is unknown; known kinds: {known}"));
+        }
+    }
+
+    fn bounds(&mut self, stage: &StageDefinition) {
+        if stage.timeout_ms.is_some_and(|ms| ms == 0 || ms > TIMEOUT_MS_MAX) {
+            self.say_stage(stage, format!("timeout_ms must be 1 to {TIMEOUT_MS_MAX} (7 days)"));
+        }
+        if stage.wait_limit_ms.is_some_and(|ms| ms == 0 || ms > WAIT_MS_MAX) {
+            self.say_stage(stage, format!("wait_limit_ms must be 1 to {WAIT_MS_MAX} (366 days)"));
+        }
+        if stage.attempts.is_some_and(|n| n == 0 || n > ATTEMPTS_MAX) {
+            self.say_stage(stage, format!("attempts must be 1 to {ATTEMPTS_MAX}"));
+        }
+        if !(1.0..=100.0).contains(&stage.retry.factor) {
+            self.say_stage(stage, "retry.factor must be 1 to 100");
+        }
+        if stage.retry.on.get(&ErrorKind::NeedsPerson) == Some(&true) {
+            self.say_stage(stage, "retry.on.needs_person cannot be true: only a person can go on");
+        }
+    }
+
+    fn needs(&mut self, stage: &StageDefinition) {
+        let mut seen = BTreeSet::new();
+        for need in stage.needs.iter().flatten() {
+            if !seen.insert(need) {
+                self.say_stage(stage, format!("needs `{need}` twice"));
+            }
+            if self.definition.index_of(need).is_none() {
+                let names = self.names_list();
+                self.say_stage(
+                    stage,
+                    format!("needs `{need}`, which is no stage; stages: {names}"),
+                );
+            }
+        }
+    }
+
+    fn reopens(&mut self, index: usize, stage: &StageDefinition) {
+        let Some(target) = &stage.reopens else { return };
+        match self.definition.index_of(target) {
+            None => {
+                let names = self.names_list();
+                let said = format!("reopens `{target}`, which is no stage; stages: {names}");
+                self.say_stage(stage, said);
+            }
+            Some(t) if t == index || !self.definition.downstream_of(t).contains(&index) => {
+                let said = format!("reopens `{target}`, on which it does not depend");
+                self.say_stage(stage, said);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn conditions(&mut self, index: usize, stage: &StageDefinition) {
+        for path in stage.when.iter().flat_map(Condition::paths) {
+            self.path(index, stage, "when", path, false);
+        }
+        for path in stage.success.iter().flat_map(Condition::paths) {
+            self.path(index, stage, "success", path, true);
+        }
+    }
+
+    fn path(&mut self, index: usize, stage: &StageDefinition, field: &str, path: &str, own: bool) {
+        let (head, rest) = path.split_once('.').unwrap_or((path, ""));
+        if matches!(head, "input" | "task") {
+            return;
+        }
+        let Some(source) = self.definition.index_of(head) else {
+            let said = "begins with neither `input`, `task` nor a stage";
+            return self.say_stage(stage, format!("{field}: path `{path}` {said}"));
+        };
+        let is_before = source != index && self.definition.downstream_of(source).contains(&index);
+        if !(is_before || own && source == index) {
+            let said = "is not done by then: the stage does not depend on it";
+            return self
+                .say_stage(stage, format!("{field}: stage `{head}` of path `{path}` {said}"));
+        }
+        let output = rest.split('.').next().unwrap_or_default();
+        let kind = &self.definition.stages[source].kind;
+        if let Some(Some(known)) = self.kinds.get(kind)
+            && !output.is_empty()
+            && !known.iter().any(|k| k == output)
+        {
+            let known = known.join(", ");
+            let said = format!("a stage of kind `{kind}` has no output `{output}`");
+            self.say_stage(stage, format!("{field}: {said}; its outputs: {known}"));
+        }
+    }
+
+    /// Kahn's algorithm: what cannot be ordered lies on a cycle or behind one.
+    fn cycles(&mut self) {
+        let d = self.definition;
+        let mut done = vec![false; d.stages.len()];
+        let mut grew = true;
+        while grew {
+            grew = false;
+            for index in 0..d.stages.len() {
+                if !done[index] && d.needs_of(index).iter().all(|n| done[*n]) {
+                    done[index] = true;
+                    grew = true;
+                }
+            }
+        }
+        let stuck: Vec<&str> = d
+            .stages
+            .iter()
+            .zip(&done)
+            .filter(|(_, ok)| !**ok)
+            .map(|(s, _)| s.name.as_str())
+            .collect();
+        if !stuck.is_empty() {
+            let said =
+                format!("stages wait for each other and could never start: {}", stuck.join(", "));
+            self.say("workflow", said);
+        }
+    }
+
+    fn names_list(&self) -> String {
+        self.definition.stages.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn label(stage: &StageDefinition) -> String {
+    format!("stage {}", stage.name)
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    (1..=64).contains(&name.len()) && name.chars().all(allowed)
+}
