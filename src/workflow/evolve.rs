@@ -29,6 +29,7 @@ pub fn evolve(state: &mut Execution, happened: &Happened) {
         }
         Event::StageFailed { stage, error, is_final: true, .. } => {
             end_attempt(state, stage, at, StageState::Failed { error: error.clone() });
+            on(state, stage, |s| s.last_error = Some(error.clone()));
         }
         Event::StageFailed { stage, error, is_final: false, .. } => {
             let due = StageState::RetryDue { due: at, error: error.clone() };
@@ -36,6 +37,7 @@ pub fn evolve(state: &mut Execution, happened: &Happened) {
             on(state, stage, |s| {
                 s.tries += 1;
                 s.finished_at = None;
+                s.last_error = Some(error.clone());
             });
         }
         Event::StageRetryScheduled { stage, due, .. } => on(state, stage, |s| {

@@ -114,6 +114,8 @@ pub struct Stage {
     pub steps: BTreeMap<String, Value>,
     /// What a later stage found wrong, when this one was reopened.
     pub feedback: Value,
+    /// Why the newest failed attempt failed; the next one is told.
+    pub last_error: Option<Failure>,
     /// What the stage left for itself when it began to wait.
     pub memo: Value,
     /// When it first began to wait on this branch; its wait limit counts from here.
@@ -140,6 +142,7 @@ impl Stage {
             finished_at: None,
             steps: BTreeMap::new(),
             feedback: Value::Null,
+            last_error: None,
             memo: Value::Null,
             first_wait_at: None,
             signals: Vec::new(),

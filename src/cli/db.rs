@@ -1,0 +1,139 @@
+//! `db start|stop|status|psql|migrate`, and the hidden `db guard` that runs the embedded database.
+
+use super::args::{Db, DbAction};
+use super::error::CliError;
+use super::session::{Session, guardian};
+use super::{Done, out};
+use crate::embedded::{self, Config};
+use serde_json::json;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+pub(super) async fn db(session: &Session, args: &Db) -> Done {
+    match &args.action {
+        DbAction::Start => start(session).await,
+        DbAction::Stop => stop(session).await,
+        DbAction::Status => status(session).await,
+        DbAction::Psql { arguments } => psql(session, arguments).await,
+        DbAction::Migrate => migrate(session).await,
+        DbAction::Guard { .. } => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Runs the embedded database until nobody needs it; blocks.
+pub(super) fn guard(arguments: Vec<OsString>) -> ExitCode {
+    let done = Config::from_guard_arguments(arguments).and_then(|config| embedded::guard(&config));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out::error(&error.to_string());
+            ExitCode::from(5)
+        }
+    }
+}
+
+fn config(session: &Session) -> Result<Config, CliError> {
+    if session.settings.database_url().is_some() {
+        let said = "a database URL is set; this command is about the embedded database";
+        return Err(CliError::Usage(said.to_owned()));
+    }
+    Ok(Config::for_home(Some(session.home.root()))?)
+}
+
+async fn start(session: &Session) -> Done {
+    let progress = |text: &str| out::note(text);
+    embedded::start(&config(session)?, guardian()?, &progress).await?;
+    status(session).await
+}
+
+async fn stop(session: &Session) -> Done {
+    let stopped = embedded::stop(&config(session)?).await?;
+    if session.json() {
+        out::json(&json!({"stopped": stopped}));
+    } else {
+        out::line(if stopped { "the embedded database has stopped" } else { "it did not run" });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn status(session: &Session) -> Done {
+    if session.settings.database_url().is_some() {
+        let engine = session.open().await?;
+        let version: String = sqlx_version(&engine).await?;
+        engine.close().await;
+        if session.json() {
+            out::json(&json!({"running": true, "embedded": false, "version": version}));
+        } else {
+            out::line(format!("an external database answers: {version}"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = embedded::status(&config(session)?)?;
+    if session.json() {
+        out::json(&status);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = |path: &Option<PathBuf>| path.as_ref().map_or("-".to_owned(), |p| p.display().to_string());
+    let number = |n: Option<u32>| n.map_or("-".to_owned(), |n| n.to_string());
+    let rows = [
+        ("running", status.running.to_string()),
+        ("in use", status.users_attached.to_string()),
+        ("kept running", status.kept_running.to_string()),
+        ("postgres", number(status.postgres_pid)),
+        ("guardian", number(status.guardian_pid)),
+        ("version", status.version.clone().unwrap_or_else(|| number(status.major))),
+        ("user", status.user.clone().unwrap_or_else(|| "-".to_owned())),
+        ("data", status.data_dir.display().to_string()),
+        ("socket", text(&status.socket_dir)),
+        ("programs", text(&status.binaries)),
+        ("size", format!("{:.1} MB", status.size_bytes as f64 / 1e6)),
+    ];
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(k, v)| vec![k.to_owned(), v]).collect();
+    out::table(&["EMBEDDED", ""], &rows);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn sqlx_version(engine: &crate::Longhaul) -> Result<String, CliError> {
+    Ok(engine.store().server_version().await?)
+}
+
+async fn migrate(session: &Session) -> Done {
+    // Opening migrates; a schema that is newer than the program is refused there.
+    let engine = session.open().await?;
+    engine.close().await;
+    out::line("the schema is up to date");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens psql. On the embedded database this process stays and holds its attachment, because psql's
+/// own connection would not keep the database running.
+async fn psql(session: &Session, arguments: &[OsString]) -> Done {
+    if let Some(url) = session.settings.database_url() {
+        // The URL may hold a password: it goes by the environment, not by the argument list.
+        let error = psql_command("psql".into(), arguments).env("PGDATABASE", url).exec();
+        return Err(CliError::OutOfReach(format!("psql cannot be run: {error}; is it installed?")));
+    }
+    let config = config(session)?;
+    let attachment = embedded::attach(&config, guardian()?, &|text| out::note(text)).await?;
+    let binaries = embedded::status(&config)?.binaries;
+    let beside = binaries.map(|b| b.join("psql")).filter(|p| p.exists());
+    let program = beside.unwrap_or_else(|| "psql".into());
+    let mut command = psql_command(program, arguments);
+    command.env("PGDATABASE", attachment.url(embedded::DATABASE));
+    let ended = tokio::task::spawn_blocking(move || command.status()).await;
+    match ended {
+        Ok(Ok(status)) => Ok(ExitCode::from(status.code().unwrap_or(1) as u8)),
+        Ok(Err(error)) => {
+            Err(CliError::OutOfReach(format!("psql cannot be run: {error}; is it installed?")))
+        }
+        Err(error) => Err(CliError::OutOfReach(format!("psql broke down: {error}"))),
+    }
+}
+
+fn psql_command(program: PathBuf, arguments: &[OsString]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}

@@ -1,0 +1,114 @@
+//! Errors of commands and their exit codes: 1 failed, 2 wrong input, 3 not found, 4 refused, 5 out of
+//! reach. Each says what happened, to what, and what to do.
+
+use crate::config::run::SettingsError;
+use crate::config::settings::ConfigError;
+use crate::engine::{OpenError, ProcessError, SubmitError, WorkflowError};
+use crate::store::StoreError;
+use crate::task::ParseRefusal;
+use std::process::ExitCode;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// Wrong usage or bad input.
+    #[error("{0}")]
+    Usage(String),
+    /// The domain says no.
+    #[error("{0}")]
+    Refused(String),
+    /// A needed service is out of reach.
+    #[error("{0}")]
+    OutOfReach(String),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Steering.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// Opening.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Submitting.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// Workflows.
+    #[error(transparent)]
+    Workflow(#[from] WorkflowError),
+    /// Settings of the program.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Settings of an execution.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A text that is no task.
+    #[error(transparent)]
+    Parse(#[from] ParseRefusal),
+    /// The embedded database.
+    #[error(transparent)]
+    Embedded(#[from] crate::embedded::EmbeddedError),
+}
+
+impl CliError {
+    /// The code of the contract.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            CliError::Usage(_)
+            | CliError::Config(_)
+            | CliError::Settings(_)
+            | CliError::Parse(_) => 2,
+            CliError::Refused(_) => 4,
+            CliError::OutOfReach(_) | CliError::Embedded(_) => 5,
+            CliError::Store(error) => of_store(error),
+            CliError::Process(error) => of_process(error),
+            CliError::Open(error) => of_open(error),
+            CliError::Submit(error) => of_submit(error),
+            CliError::Workflow(error) => of_workflow(error),
+        })
+    }
+}
+
+fn of_store(error: &StoreError) -> u8 {
+    match error {
+        StoreError::NotFound { .. } => 3,
+        StoreError::Ambiguous { .. } => 2,
+        StoreError::Unreachable(_) | StoreError::Schema(_) | StoreError::NotDurable(_) => 5,
+        StoreError::Refused(_) | StoreError::Unreadable { .. } => 5,
+    }
+}
+
+fn of_process(error: &ProcessError) -> u8 {
+    match error {
+        ProcessError::Refused(_) | ProcessError::Busy(_) => 4,
+        ProcessError::Store(error) => of_store(error),
+    }
+}
+
+fn of_open(error: &OpenError) -> u8 {
+    match error {
+        OpenError::Embedded(_) => 5,
+        OpenError::Store(error) => of_store(error),
+        OpenError::Workflow(error) => of_workflow(error),
+    }
+}
+
+fn of_submit(error: &SubmitError) -> u8 {
+    match error {
+        SubmitError::Store(error) => of_store(error),
+        SubmitError::Workflow(error) => of_workflow(error),
+        SubmitError::Parse(_)
+        | SubmitError::Task(_)
+        | SubmitError::Settings(_)
+        | SubmitError::Repository(_)
+        | SubmitError::Preflight(_)
+        | SubmitError::Input(_) => 2,
+    }
+}
+
+fn of_workflow(error: &WorkflowError) -> u8 {
+    match error {
+        WorkflowError::Unknown { .. } => 3,
+        WorkflowError::Wrong { .. } | WorkflowError::Unreadable { .. } => 2,
+        WorkflowError::Store(error) => of_store(error),
+    }
+}

@@ -1,0 +1,342 @@
+//! Settings of the program: where each comes from, what it may be, what it is for.
+//!
+//! Sources, the later wins: default, environment, file (`--config`, else `config.toml` in the home),
+//! flag. A value that does not parse is an error that names the variable and an allowed value; 0 is
+//! a value, never "not set". Tables of the file (`[agent]`, `[test]`, ...) are settings of
+//! executions, see `run`.
+
+use crate::workflow::definition::Limits;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a setting may be.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// A whole number between the two.
+    Number(u64, u64),
+    /// `true` or `false`.
+    Switch,
+    /// Any text.
+    Text,
+    /// Text that is never shown.
+    Secret,
+}
+
+/// One setting: its variable, its default, and what people should know.
+struct Spec {
+    env: &'static str,
+    kind: Kind,
+    default: &'static str,
+    unit: &'static str,
+    about: &'static str,
+}
+
+const DAY_MS: u64 = 24 * 3_600_000;
+
+const SPECS: &[Spec] = &[
+    spec("DATABASE_URL", Kind::Secret, "", "", "Postgres to use; none: the embedded one"),
+    spec("MAX_PARALLEL_TASKS", Kind::Number(1, 10_000), "20", "executions", "how many one worker holds at once"),
+    spec("MAX_STAGE_RETRIES", Kind::Number(0, 99), "3", "retries", "no stage is retried more often, whatever its workflow says"),
+    spec("TASK_TIMEOUT_MS", Kind::Number(1, 7 * DAY_MS), "1800000", "ms", "deadline of an execution whose workflow names none"),
+    spec("WORKFLOW_DEFAULT_TIMEOUT", Kind::Number(1, 7 * DAY_MS), "600000", "ms", "timeout of an attempt whose stage names none"),
+    spec("WORKFLOW_RETRY_DELAY", Kind::Number(0, DAY_MS), "30000", "ms", "bound of the first retry delay"),
+    spec("WORKFLOW_MAX_RETRIES", Kind::Number(0, 99), "3", "retries", "retries of a stage that names no attempts"),
+    spec("ENABLE_DETAILED_LOGGING", Kind::Switch, "false", "", "log every decision to stderr"),
+    spec("LONGHAUL_LOG", Kind::Text, "", "", "log filter, as in `longhaul=debug,sqlx=warn`"),
+    spec("LONGHAUL_LEASE_MS", Kind::Number(500, DAY_MS), "20000", "ms", "a worker without a sign of life for this long is dead"),
+    spec("LONGHAUL_HEARTBEAT_MS", Kind::Number(50, 60_000), "1000", "ms", "between two signs of life of a worker"),
+    spec("LONGHAUL_POLL_MS", Kind::Number(5, 60_000), "100", "ms", "between two looks into the queue"),
+    spec("LONGHAUL_DRAIN_MS", Kind::Number(0, DAY_MS), "20000", "ms", "how long attempts may go on after SIGTERM"),
+    spec("LONGHAUL_ACCEPT_DATA_LOSS", Kind::Switch, "false", "", "work with a database that has fsync off; for tests only"),
+];
+
+const fn spec(
+    env: &'static str,
+    kind: Kind,
+    default: &'static str,
+    unit: &'static str,
+    about: &'static str,
+) -> Spec {
+    Spec { env, kind, default, unit, about }
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// The environment.
+    Environment,
+    /// This file.
+    File(PathBuf),
+    /// The command line.
+    Flag,
+}
+
+/// A setting that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A value that does not parse.
+    #[error("{name}=`{value}` from {origin} is wrong: {expected}, for example {name}={example}")]
+    Value {
+        /// The variable.
+        name: String,
+        /// What was given.
+        value: String,
+        /// From where.
+        origin: String,
+        /// What it may be.
+        expected: String,
+        /// A right one.
+        example: String,
+    },
+    /// A key of the file that no setting has.
+    #[error("{file}: `{key}` is no setting; {hint}")]
+    Key {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// Those that there are.
+        hint: String,
+    },
+    /// The file.
+    #[error("the settings file {file} cannot be read: {reason}")]
+    File {
+        /// Which.
+        file: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    values: BTreeMap<&'static str, (String, Origin)>,
+    secret_url: Option<SecretString>,
+    /// Settings for executions from the file; an object.
+    pub run: Value,
+}
+
+/// Tables of the file that belong to executions.
+const RUN_KEYS: [&str; 8] =
+    ["agent", "test", "validation", "forge", "base", "deploy", "policy", "limits"];
+
+impl Settings {
+    /// Reads every source. `environment` is asked by variable name; `flags` are (variable, value).
+    pub fn read(
+        environment: &dyn Fn(&str) -> Option<String>,
+        file: Option<&Path>,
+        flags: &[(&'static str, String)],
+    ) -> Result<Settings, ConfigError> {
+        let mut settings = Settings { values: BTreeMap::new(), secret_url: None, run: json!({}) };
+        for spec in SPECS {
+            settings.set(spec, spec.default.to_owned(), Origin::Default)?;
+            if let Some(value) = environment(spec.env) {
+                settings.set(spec, value, Origin::Environment)?;
+            }
+        }
+        if let Some(path) = file {
+            settings.read_file(path)?;
+        }
+        for (name, value) in flags {
+            if let Some(spec) = SPECS.iter().find(|s| s.env == *name) {
+                settings.set(spec, value.clone(), Origin::Flag)?;
+            }
+        }
+        Ok(settings)
+    }
+
+    fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let file = path.display().to_string();
+        let wrong = |reason: String| ConfigError::File { file: file.clone(), reason };
+        let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+        let table: Map<String, Value> = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        for (key, value) in table {
+            if RUN_KEYS.contains(&key.as_str()) {
+                self.run[key] = value;
+                continue;
+            }
+            let spec = SPECS.iter().find(|s| key_of(s) == key);
+            let spec = spec.ok_or_else(|| ConfigError::Key {
+                file: file.clone(),
+                key,
+                hint: format!("settings are {}; tables are {}", keys(), RUN_KEYS.join(", ")),
+            })?;
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.set(spec, text, Origin::File(path.to_owned()))?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, spec: &Spec, value: String, origin: Origin) -> Result<(), ConfigError> {
+        check(spec, &value, &origin)?;
+        if matches!(spec.kind, Kind::Secret) {
+            let is_set = !value.is_empty();
+            self.secret_url = is_set.then(|| SecretString::from(value));
+            let shown = if is_set { "(hidden)" } else { "" };
+            self.values.insert(spec.env, (shown.to_owned(), origin));
+        } else {
+            self.values.insert(spec.env, (value, origin));
+        }
+        Ok(())
+    }
+
+    /// The database to use; none means the embedded one.
+    pub fn database_url(&self) -> Option<&str> {
+        self.secret_url.as_ref().map(ExposeSecret::expose_secret)
+    }
+
+    /// A number by variable name; 0 for one that does not exist.
+    pub fn number(&self, name: &str) -> u64 {
+        self.values.get(name).and_then(|(v, _)| v.parse().ok()).unwrap_or_default()
+    }
+
+    /// A time by variable name.
+    pub fn duration(&self, name: &str) -> Duration {
+        Duration::from_millis(self.number(name))
+    }
+
+    /// A switch by variable name.
+    pub fn switch(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|(v, _)| v == "true" || v == "1")
+    }
+
+    /// A text by variable name, if it is not empty.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|(v, _)| v.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// The bounds for executions.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            task_timeout_ms: self.number("TASK_TIMEOUT_MS"),
+            stage_timeout_ms: self.number("WORKFLOW_DEFAULT_TIMEOUT"),
+            retry_delay_ms: self.number("WORKFLOW_RETRY_DELAY"),
+            max_retries: self.number("WORKFLOW_MAX_RETRIES") as u32,
+            max_stage_retries: self.number("MAX_STAGE_RETRIES") as u32,
+            cost_usd: None,
+        }
+    }
+
+    /// Every setting with its value, unit, origin and purpose; secrets hidden.
+    pub fn explain(&self) -> Vec<Value> {
+        let line = |spec: &Spec| {
+            let (value, origin) = self.values.get(spec.env)?;
+            Some(json!({
+                "name": spec.env,
+                "value": value,
+                "unit": spec.unit,
+                "default": spec.default,
+                "origin": origin_text(origin),
+                "about": spec.about,
+            }))
+        };
+        SPECS.iter().filter_map(line).collect()
+    }
+}
+
+fn check(spec: &Spec, value: &str, origin: &Origin) -> Result<(), ConfigError> {
+    let expected = match spec.kind {
+        Kind::Number(min, max) => match value.trim().parse::<u64>() {
+            Ok(n) if (min..=max).contains(&n) => return Ok(()),
+            _ => format!("it must be a whole number from {min} to {max}"),
+        },
+        Kind::Switch if matches!(value, "true" | "false" | "1" | "0") => return Ok(()),
+        Kind::Switch => "it must be true or false".to_owned(),
+        Kind::Text | Kind::Secret => return Ok(()),
+    };
+    Err(ConfigError::Value {
+        name: spec.env.to_owned(),
+        value: value.to_owned(),
+        origin: origin_text(origin),
+        expected,
+        example: spec.default.to_owned(),
+    })
+}
+
+fn origin_text(origin: &Origin) -> String {
+    match origin {
+        Origin::Default => "default".to_owned(),
+        Origin::Environment => "environment".to_owned(),
+        Origin::File(path) => path.display().to_string(),
+        Origin::Flag => "flag".to_owned(),
+    }
+}
+
+/// The key in the file: the variable in lower case, without our prefix.
+fn key_of(spec: &Spec) -> String {
+    spec.env.trim_start_matches("LONGHAUL_").to_lowercase()
+}
+
+fn keys() -> String {
+    SPECS.iter().map(key_of).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(environment: &[(&str, &str)], file: Option<&str>) -> Result<Settings, ConfigError> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("config.toml");
+        if let Some(text) = file {
+            std::fs::write(&path, text).expect("a file");
+        }
+        let ask = |name: &str| {
+            environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+        };
+        Settings::read(&ask, file.map(|_| path.as_path()), &[])
+    }
+
+    #[test]
+    fn the_file_wins_over_the_environment_and_the_flag_over_both() {
+        let settings =
+            read(&[("MAX_PARALLEL_TASKS", "3")], Some("max_parallel_tasks = 4")).expect("settings");
+        assert_eq!(settings.number("MAX_PARALLEL_TASKS"), 4);
+        let flags = [("MAX_PARALLEL_TASKS", "5".to_owned())];
+        let settings = Settings::read(&|_| None, None, &flags).expect("settings");
+        assert_eq!(settings.number("MAX_PARALLEL_TASKS"), 5);
+    }
+
+    #[test]
+    fn zero_is_a_value() {
+        let settings = read(&[("MAX_STAGE_RETRIES", "0")], None).expect("settings");
+        assert_eq!(settings.limits().max_stage_retries, 0);
+    }
+
+    #[test]
+    fn a_wrong_value_names_the_variable_and_a_right_one() {
+        let said = read(&[("TASK_TIMEOUT_MS", "30s")], None).expect_err("refused").to_string();
+        let expected = "TASK_TIMEOUT_MS=`30s` from environment is wrong: it must be a whole number \
+                        from 1 to 604800000, for example TASK_TIMEOUT_MS=1800000";
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_those_that_there_are() {
+        let said = read(&[], Some("max_paralel = 1")).expect_err("refused").to_string();
+        assert!(said.contains("`max_paralel` is no setting; settings are database_url,"), "{said}");
+    }
+
+    #[test]
+    fn tables_of_executions_are_kept_apart() {
+        let settings = read(&[], Some("[test]\ncommand = \"make test\"")).expect("settings");
+        assert_eq!(settings.run, json!({"test": {"command": "make test"}}));
+    }
+
+    #[test]
+    fn the_database_url_is_never_shown() {
+        let secret = "postgres://u:hunter2@h/db";
+        let settings = read(&[("DATABASE_URL", secret)], None).expect("settings");
+        assert_eq!(settings.database_url(), Some(secret));
+        let shown = format!("{:?} {settings:?}", settings.explain());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

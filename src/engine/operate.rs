@@ -1,0 +1,159 @@
+//! Steering executions: what operators may ask, and running one to its end in this process.
+
+use super::Longhaul;
+use crate::store::{Append, AppendError, StoreError};
+use crate::view::{self, ExecutionView};
+use crate::worker::WorkerOptions;
+use crate::workflow::command::{Command, Refusal};
+use crate::workflow::decide::apply;
+use crate::workflow::event::Motive;
+use crate::workflow::state::Execution;
+use serde_json::Value;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How often a decision is made anew because somebody else appended first.
+const CONFLICTS_MAX: usize = 50;
+
+/// Why an operation changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The domain says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database, or no such execution.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Others append all the time.
+    #[error("execution {0} changes too fast; try again")]
+    Busy(Uuid),
+}
+
+impl Longhaul {
+    /// The state of an execution.
+    pub async fn state(&self, id: Uuid) -> Result<Execution, StoreError> {
+        Ok(self.store.load(id).await?.state)
+    }
+
+    /// An execution as the outside sees it.
+    pub async fn show(&self, id: Uuid) -> Result<ExecutionView, StoreError> {
+        Ok(view::execution(id, &self.state(id).await?))
+    }
+
+    /// Asks for the end of an execution. What runs is stopped, and `ExecutionCancelled` confirms it.
+    pub async fn cancel(&self, id: Uuid, reason: &str) -> Result<Execution, ProcessError> {
+        self.operate(id, &Command::Cancel { motive: self.motive(reason) }).await
+    }
+
+    /// Starts nothing new until it is resumed.
+    pub async fn pause(&self, id: Uuid, reason: &str) -> Result<Execution, ProcessError> {
+        self.operate(id, &Command::Pause { motive: self.motive(reason) }).await
+    }
+
+    /// Goes on with a paused execution.
+    pub async fn resume(&self, id: Uuid, reason: &str) -> Result<Execution, ProcessError> {
+        self.operate(id, &Command::Resume { motive: self.motive(reason) }).await
+    }
+
+    /// Rewinds a failed or cancelled execution to where it stopped, on a new branch.
+    pub async fn retry(&self, id: Uuid, reason: &str) -> Result<Execution, ProcessError> {
+        self.operate(id, &Command::Retry { motive: self.motive(reason) }).await
+    }
+
+    /// Goes on from an earlier stage, on a new branch, with changed settings.
+    pub async fn rewind(
+        &self,
+        id: Uuid,
+        from: &str,
+        set: Value,
+        reason: &str,
+    ) -> Result<Execution, ProcessError> {
+        let motive = self.motive(reason);
+        self.operate(id, &Command::Rewind { from: from.to_owned(), set, motive }).await
+    }
+
+    /// Sends a message; `key` makes a repeat harmless.
+    pub async fn signal(
+        &self,
+        id: Uuid,
+        name: &str,
+        payload: Value,
+        key: Option<String>,
+        reason: &str,
+    ) -> Result<Execution, ProcessError> {
+        let motive = self.motive(reason);
+        self.operate(id, &Command::Signal { name: name.to_owned(), payload, key, motive }).await
+    }
+
+    /// Decides a command on the newest state and appends; again when somebody else was first.
+    async fn operate(&self, id: Uuid, command: &Command) -> Result<Execution, ProcessError> {
+        for _ in 0..CONFLICTS_MAX {
+            let mut loaded = self.store.load(id).await?;
+            let now = self.clock.now();
+            let happened = apply(&mut loaded.state, now, command)?;
+            if happened.is_empty() {
+                return Ok(loaded.state);
+            }
+            let before = loaded.head_hash;
+            let append = Append::new(id, &loaded.state, &happened, before, &self.actor, now)?;
+            match self.store.append(append).await {
+                Ok(()) => return Ok(loaded.state),
+                Err(AppendError::Conflict { .. } | AppendError::Fenced(_)) => {}
+                Err(AppendError::NotFound(id)) => {
+                    let id = id.to_string();
+                    return Err(StoreError::NotFound { what: "execution", id }.into());
+                }
+                Err(AppendError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(ProcessError::Busy(id))
+    }
+
+    fn motive(&self, reason: &str) -> Motive {
+        Motive { reason: reason.to_owned(), source: self.source.to_owned() }
+    }
+
+    /// Runs one execution to its end (or until it is paused) with a worker in this process.
+    pub async fn process(&self, id: Uuid) -> Result<ExecutionView, ProcessError> {
+        let stop = CancellationToken::new();
+        let options = WorkerOptions { only: Some(id), slots: 1, ..self.worker_options() };
+        let worker = self.worker_with(options);
+        let work = tokio::spawn({
+            let stop = stop.clone();
+            async move { worker.run(stop).await }
+        });
+        let ended = self.wait_for_end(id).await;
+        stop.cancel();
+        // The worker's own end is not the execution's: that is what was asked for.
+        let _ = work.await;
+        ended
+    }
+
+    /// Processes a task by its id: runs its newest execution to its end.
+    pub async fn process_task(&self, task_id: Uuid) -> Result<ExecutionView, ProcessError> {
+        let id = self.store.newest_execution(task_id).await?;
+        self.process(id).await
+    }
+
+    /// Waits until an execution has ended or is paused, whoever works on it.
+    pub async fn wait_for_end(&self, id: Uuid) -> Result<ExecutionView, ProcessError> {
+        let mut seen = 0;
+        loop {
+            match self.store.execution_row(id).await {
+                Ok(row) if row.version as u64 != seen => {
+                    seen = row.version as u64;
+                    let state = self.state(id).await?;
+                    let status = state.status();
+                    if status.is_terminal() || state.pause.is_some() && !state.is_anything_running() {
+                        return Ok(view::execution(id, &state));
+                    }
+                }
+                Err(error) if !error.may_pass() => return Err(error.into()),
+                // Unchanged, or the database is away for a moment.
+                Ok(_) | Err(_) => {}
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

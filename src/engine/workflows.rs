@@ -1,0 +1,100 @@
+//! Workflows: the six, those of the program, those registered in the database; the later wins.
+
+use super::Longhaul;
+use crate::store::StoreError;
+use crate::workflow::catalog;
+use crate::workflow::definition::{Definition, slug};
+use crate::workflow::validate::{Problem, problems};
+
+/// Why a workflow cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkflowError {
+    /// No such workflow.
+    #[error("there is no workflow `{name}`; there are: {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// It cannot run.
+    #[error("workflow `{name}` has {count} problem{s}:\n  {list}", count = problems.len(),
+            s = if problems.len() == 1 { "" } else { "s" },
+            list = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
+    Wrong {
+        /// Which.
+        name: String,
+        /// Everything that is wrong.
+        problems: Vec<Problem>,
+    },
+    /// The text is no definition at all.
+    #[error("{origin} is no workflow definition: {reason}")]
+    Unreadable {
+        /// Where it stands.
+        origin: String,
+        /// Why.
+        reason: String,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Longhaul {
+    /// Every workflow that can be asked for, sorted as: the six, then the others by name.
+    pub async fn workflow_list(&self) -> Result<Vec<Definition>, WorkflowError> {
+        let mut list = catalog::all();
+        let registered = self.store.registered_workflows(None).await?;
+        let others = self.workflows.iter().cloned();
+        for definition in others.chain(registered.into_iter().map(|r| r.definition)) {
+            match list.iter_mut().find(|d| d.name == definition.name) {
+                Some(known) => *known = definition,
+                None => list.push(definition),
+            }
+        }
+        Ok(list)
+    }
+
+    /// A workflow by name.
+    pub async fn find_workflow(&self, name: &str) -> Result<Definition, WorkflowError> {
+        let list = self.workflow_list().await?;
+        let known = list.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
+        let found = list.into_iter().find(|d| d.name == name || d.name == slug(name));
+        found.ok_or(WorkflowError::Unknown { name: name.to_owned(), known })
+    }
+
+    /// Registers a workflow in the database and gives it back with its version.
+    pub async fn register_workflow(&self, definition: &Definition) -> Result<Definition, WorkflowError> {
+        self.judge(definition)?;
+        let now = self.clock.now();
+        let version = self.store.register_workflow(definition, &self.actor, now).await?;
+        Ok(Definition { version, ..definition.clone() })
+    }
+
+    /// Whether it can run here; every problem at once.
+    pub fn judge(&self, definition: &Definition) -> Result<(), WorkflowError> {
+        let problems = problems(definition, &self.stages.kinds());
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(WorkflowError::Wrong { name: definition.name.clone(), problems })
+    }
+}
+
+/// Reads a definition from YAML, TOML or JSON, told apart by `extension`; a name that is written for
+/// people becomes the title. Knows nothing of stage kinds: `Longhaul::judge` does.
+pub fn read_definition(text: &str, origin: &str) -> Result<Definition, WorkflowError> {
+    let unreadable = |reason: String| WorkflowError::Unreadable { origin: origin.to_owned(), reason };
+    let extension = origin.rsplit('.').next().unwrap_or_default();
+    let mut definition: Definition = match extension {
+        "toml" => toml::from_str(text).map_err(|e| unreadable(e.to_string()))?,
+        "json" => serde_json::from_str(text).map_err(|e| unreadable(e.to_string()))?,
+        // JSON is YAML.
+        _ => serde_saphyr::from_str(text).map_err(|e| unreadable(e.to_string()))?,
+    };
+    let short = slug(&definition.name);
+    if short != definition.name {
+        definition.title = std::mem::replace(&mut definition.name, short);
+    }
+    Ok(definition)
+}

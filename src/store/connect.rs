@@ -1,0 +1,112 @@
+//! Getting to a database: the pool, the schema, the settings that durability rests on.
+//!
+//! Knows nothing of where the database comes from: `embedded` starts one, or somebody gives a URL.
+
+use super::append::Append;
+use super::appender::Appender;
+use super::error::{AppendError, StoreError};
+use rand::Rng;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use std::str::FromStr;
+use std::time::Duration;
+
+static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// How to connect.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    /// A Postgres URL; `host` may be a directory with a socket.
+    pub url: String,
+    /// Connections at the most. Default 8.
+    pub connections: u32,
+    /// Append lanes. Default 2.
+    pub lanes: usize,
+    /// How long an append tries while the database is away. Default 10 s; a worker takes longer.
+    pub patience: Duration,
+    /// Accept settings that lose acknowledged events in a crash. Only for tests.
+    pub accept_data_loss: bool,
+}
+
+impl Connect {
+    /// Defaults for a URL.
+    pub fn to(url: impl Into<String>) -> Self {
+        Connect {
+            url: url.into(),
+            connections: 8,
+            lanes: 2,
+            patience: Duration::from_secs(10),
+            accept_data_loss: false,
+        }
+    }
+}
+
+/// A database with our schema.
+#[derive(Clone)]
+pub struct Store {
+    pub(super) pool: PgPool,
+    appender: Appender,
+}
+
+impl Store {
+    /// Connects and refuses a database that would lose what it acknowledges. Does not migrate.
+    pub async fn connect(connect: &Connect) -> Result<Store, StoreError> {
+        let options = PgConnectOptions::from_str(&connect.url)
+            .map_err(|e| StoreError::Refused(format!("the database URL cannot be read: {e}")))?
+            .application_name("longhaul");
+        let pool = PgPoolOptions::new()
+            .max_connections(connect.connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(options)
+            .await?;
+        if !connect.accept_data_loss {
+            refuse_data_loss(&pool).await?;
+        }
+        let first = rand::rng().random_range(0..16);
+        let appender = Appender::start(&pool, first, connect.lanes, connect.patience);
+        Ok(Store { pool, appender })
+    }
+
+    /// Brings the schema up to date. Safe to call from many processes at once.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        MIGRATOR.run(&self.pool).await.map_err(|e| match e {
+            sqlx::migrate::MigrateError::Execute(e) => e.into(),
+            other => StoreError::Schema(other.to_string()),
+        })
+    }
+
+    /// Appends; durable when this returns `Ok`.
+    pub async fn append(&self, append: Append) -> Result<(), AppendError> {
+        self.appender.append(append).await
+    }
+
+    /// The server's own words on its version.
+    pub async fn server_version(&self) -> Result<String, StoreError> {
+        Ok(sqlx::query_scalar("/* version */ select version()").fetch_one(&self.pool).await?)
+    }
+
+    /// The pool, for tests and for programs that bring SQL of their own.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Closes the connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// What must be on for an acknowledged event to survive a crash.
+const DURABILITY: &str = r"/* durability */
+select name from pg_settings
+ where (name in ('fsync', 'full_page_writes') and setting = 'off')
+    or (name = 'synchronous_commit' and setting = 'off')";
+
+async fn refuse_data_loss(pool: &PgPool) -> Result<(), StoreError> {
+    let off: Vec<String> = sqlx::query_scalar(DURABILITY).fetch_all(pool).await?;
+    if off.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::NotDurable(off.iter().map(|n| format!("{n} = off")).collect::<Vec<_>>().join(", ")))
+}

@@ -1,0 +1,30 @@
+//! Every SQL statement of the program, one file per noun.
+//!
+//! The store appends events, loads streams, keeps the queue and the leases. It knows the events'
+//! envelope but not what they mean: `workflow` does. Never: a decision about an execution.
+
+pub mod aggregate;
+mod append;
+mod appender;
+mod chain;
+mod connect;
+mod error;
+mod executions;
+mod logs;
+mod metrics;
+mod queue;
+mod tasks;
+mod workers;
+mod workflows;
+
+pub use append::{Append, Disposition, Record, Summary};
+pub use chain::{EventHeader, GENESIS, link};
+pub use connect::{Connect, Store};
+pub use error::{AppendError, StoreError};
+pub use executions::{ExecutionRow, Filter, Loaded, Stored};
+pub use logs::LogChunk;
+pub use metrics::Metrics;
+pub use queue::Claimed;
+pub use tasks::{NewExecution, NewTask, Submitted, TaskRow};
+pub use workers::{Registration, WorkerRow};
+pub use workflows::Registered;

@@ -1,0 +1,217 @@
+//! What the outside sees of an execution: the JSON shapes of the contract.
+//!
+//! Pure: a state goes in, a shape comes out. The command line prints them and the server sends them,
+//! so that there is one shape for one thing.
+
+use crate::store::Stored;
+use crate::workflow::definition::StageDefinition;
+use crate::workflow::event::Cost;
+use crate::workflow::state::{Execution, Outcome, Stage, StageState, Status};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// An execution, as `run` and `show` give it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExecutionView {
+    /// The execution.
+    pub execution_id: Uuid,
+    /// Its task.
+    pub task_id: Uuid,
+    /// Its workflow.
+    pub workflow: WorkflowRef,
+    /// `queued running waiting paused completed failed cancelled`.
+    pub status: Status,
+    /// Its current branch.
+    pub branch: u32,
+    /// Sequence of its last event.
+    pub version: u64,
+    /// When it was requested.
+    pub requested_at: Option<DateTime<Utc>>,
+    /// When its first stage started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// 0 to 1.
+    pub progress: f64,
+    /// Why nothing happens, when nothing does.
+    pub waiting_reason: Option<WaitingReason>,
+    /// Why it failed.
+    pub error: Option<ErrorView>,
+    /// What it used up.
+    pub cost: Cost,
+    /// A local path or `OWNER/NAME`.
+    pub repository: Option<String>,
+    /// Repair loops used on this branch.
+    pub loops: u32,
+    /// Its stages, in order.
+    pub stages: Vec<StageView>,
+    /// The structured task.
+    pub task: Value,
+}
+
+/// A workflow by name and version.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkflowRef {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+}
+
+/// Why an execution waits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WaitingReason {
+    /// `worker`, `retry`, `paused`, or what a stage says: `approval`, `ci`, ...
+    pub kind: String,
+    /// What exactly.
+    pub detail: String,
+    /// Since when.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// A failure.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorView {
+    /// An `ErrorKind` in words.
+    pub kind: &'static str,
+    /// What happened, to what, what to do.
+    pub message: String,
+    /// The stage it happened in.
+    pub stage: Option<String>,
+}
+
+/// A stage.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageView {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// `pending running waiting succeeded failed skipped interrupted`.
+    pub status: &'static str,
+    /// Whether its failure fails the execution.
+    pub required: bool,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// First start on this branch.
+    pub started_at: Option<DateTime<Utc>>,
+    /// End on this branch.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// From start to end, waiting included.
+    pub duration_ms: Option<i64>,
+    /// What it gave.
+    pub output: Option<Value>,
+    /// Why its newest attempt failed.
+    pub error: Option<Value>,
+    /// Its newest word on how far it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// The shape of an execution.
+pub fn execution(execution_id: Uuid, state: &Execution) -> ExecutionView {
+    let request = state.request.as_deref();
+    let definition = request.map(|r| &r.definition);
+    let stages = definition.map(|d| d.stages.iter()).into_iter().flatten().zip(&state.stages);
+    ExecutionView {
+        execution_id,
+        task_id: request.map_or(Uuid::nil(), |r| r.task_id),
+        workflow: WorkflowRef {
+            name: definition.map_or_else(String::new, |d| d.name.clone()),
+            version: definition.map_or(0, |d| d.version),
+        },
+        status: state.status(),
+        branch: state.branch,
+        version: state.version,
+        requested_at: state.requested_at,
+        started_at: state.started_at,
+        finished_at: state.finished_at,
+        progress: state.progress(),
+        waiting_reason: waiting_reason(state),
+        error: error(state),
+        cost: state.cost,
+        repository: request.and_then(|r| r.repository.clone()),
+        loops: state.loops,
+        stages: stages.map(|(definition, stage)| stage_view(definition, stage)).collect(),
+        task: request.map_or(Value::Null, |r| r.task.clone()),
+    }
+}
+
+fn stage_view(definition: &StageDefinition, stage: &Stage) -> StageView {
+    let duration = stage.started_at.zip(stage.finished_at).map(|(a, b)| (b - a).num_milliseconds());
+    StageView {
+        name: stage.name.clone(),
+        kind: definition.kind.clone(),
+        status: stage.state.as_str(),
+        required: definition.required,
+        attempts: stage.attempts,
+        started_at: stage.started_at,
+        finished_at: stage.finished_at,
+        duration_ms: duration,
+        output: stage.output().cloned(),
+        error: stage.error().map(|e| json!({"kind": e.kind.as_str(), "message": e.message})),
+        message: stage.progress.clone(),
+    }
+}
+
+fn error(state: &Execution) -> Option<ErrorView> {
+    match &state.outcome {
+        Some(Outcome::Failed { error, stage }) => Some(ErrorView {
+            kind: error.kind.as_str(),
+            message: error.message.clone(),
+            stage: stage.clone(),
+        }),
+        Some(Outcome::Completed | Outcome::Cancelled) | None => None,
+    }
+}
+
+/// Why nothing happens, as data; none while something runs or after the end.
+pub fn waiting_reason(state: &Execution) -> Option<WaitingReason> {
+    let reason = |kind: &str, detail: String, since| {
+        Some(WaitingReason { kind: kind.to_owned(), detail, since })
+    };
+    match state.status() {
+        Status::Running | Status::Completed | Status::Failed | Status::Cancelled => None,
+        Status::Paused => {
+            let why = state.pause.as_ref().map_or("", |m| m.reason.as_str());
+            let detail = format!("paused: {why}; `longhaul resume` goes on");
+            reason("paused", detail, state.updated_at)
+        }
+        Status::Queued => reason("worker", "no worker has taken it".to_owned(), state.updated_at),
+        Status::Waiting => state.stages.iter().find_map(|stage| match &stage.state {
+            StageState::Waiting { reason: why, since, .. } => {
+                let detail = format!("stage `{}`: {}", stage.name, why.detail);
+                reason(&why.kind, detail, Some(*since))
+            }
+            StageState::RetryDue { due, error } => {
+                let said = format!("stage `{}` is tried again at {due}", stage.name);
+                reason("retry", format!("{said}, after: {}", error.message), state.updated_at)
+            }
+            StageState::Pending
+            | StageState::Running { .. }
+            | StageState::Interrupted
+            | StageState::Succeeded { .. }
+            | StageState::Failed { .. }
+            | StageState::Skipped { .. } => None,
+        }),
+    }
+}
+
+/// A line of `history`.
+pub fn history_line(stored: &Stored) -> Value {
+    let mut data: Map<String, Value> = serde_json::from_str(&stored.payload).unwrap_or_default();
+    let name = data.remove("type").unwrap_or_default();
+    json!({
+        "sequence": stored.sequence,
+        "type": name,
+        "at": stored.at,
+        "branch": stored.branch,
+        "actor": stored.actor,
+        "data": data,
+        "hash": hex::encode(stored.hash),
+        "position": {"lane": stored.lane, "sequence": stored.lane_sequence},
+        "event_id": stored.event_id,
+    })
+}

@@ -1,0 +1,190 @@
+//! One attempt: the stage's code under its time limit, its log on the way to the database, its end.
+//!
+//! A panic in a stage is a failure of the attempt, not of the worker.
+
+use super::Shared;
+use super::log_buffer::LogBuffer;
+use super::recorder::{Ended, Message, ToDriver};
+use crate::stages::{LogSink, Recorder, Sinks, StageContext, StageExecutor, StageInput, StageOutcome};
+use crate::store::LogChunk;
+use crate::workflow::failure::{ErrorKind, Failure};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// How long an attempt that was told to end may take to do so.
+const GRACE: Duration = Duration::from_secs(20);
+/// How often the log goes to the database.
+const FLUSH: Duration = Duration::from_millis(250);
+/// The largest output of a stage. Beyond it, a stage should keep a reference.
+const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+
+/// Everything that an attempt needs to run.
+pub(super) struct Attempt {
+    pub(super) shared: Arc<Shared>,
+    pub(super) executor: Option<Arc<dyn StageExecutor>>,
+    pub(super) kind: String,
+    pub(super) input: StageInput,
+    pub(super) steps: BTreeMap<String, Value>,
+    pub(super) driver: ToDriver,
+    /// Fires when the driver wants it to end.
+    pub(super) stop: CancellationToken,
+}
+
+type Outcome = Result<StageOutcome, Failure>;
+
+impl Attempt {
+    /// Runs to its end and tells the driver how it ended.
+    pub(super) async fn run(self) {
+        let log = Arc::new(self.log_buffer().await);
+        let (result, cut_off, cost, mut unsent) = self.perform(&log).await;
+        let (rest, log_digest) = log.finish();
+        unsent.extend(rest);
+        if self.shared.store.write_logs(&unsent).await.is_ok() {
+            unsent.clear();
+        }
+        let ended = Ended { result, cut_off, cost, log_digest, unsent };
+        // A driver that is gone has let go of the execution; there is nobody to tell.
+        let _ = self.driver.send(Message::Ended(Box::new(ended))).await;
+    }
+
+    async fn perform(
+        &self,
+        log: &Arc<LogBuffer>,
+    ) -> (Outcome, bool, crate::workflow::event::Cost, Vec<LogChunk>) {
+        let Some(executor) = self.executor.clone() else {
+            let error = self.unknown_kind();
+            return (Err(error), false, crate::workflow::event::Cost::default(), Vec::new());
+        };
+        let cancelled = CancellationToken::new();
+        let context = Arc::new(self.context(log, &cancelled));
+        let work = tokio::spawn({
+            let context = Arc::clone(&context);
+            async move { executor.run(&context).await }
+        });
+        let mut unsent = Vec::new();
+        let (result, cut_off) = self.watch(work, &cancelled, log, &mut unsent).await;
+        (result.and_then(check_output), cut_off, context.spent(), unsent)
+    }
+
+    /// Waits for the work, the time limit or the driver, and stores the log meanwhile.
+    async fn watch(
+        &self,
+        mut work: JoinHandle<Outcome>,
+        cancelled: &CancellationToken,
+        log: &Arc<LogBuffer>,
+        unsent: &mut Vec<LogChunk>,
+    ) -> (Outcome, bool) {
+        let limit = tokio::time::sleep(self.input.timeout);
+        tokio::pin!(limit);
+        let mut flush = tokio::time::interval(FLUSH);
+        flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                ended = &mut work => return (self.joined(ended), false),
+                () = &mut limit => {
+                    return (self.stop(work, cancelled).await.unwrap_or_else(|| Err(self.timed_out())), false);
+                }
+                () = self.stop.cancelled() => {
+                    let finished = self.stop(work, cancelled).await;
+                    let is_cut_off = finished.is_none();
+                    return (finished.unwrap_or_else(|| Err(cut_off())), is_cut_off);
+                }
+                _ = flush.tick() => {
+                    unsent.extend(log.drain());
+                    if self.shared.store.write_logs(unsent).await.is_ok() {
+                        unsent.clear();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells the work to end. What it managed to finish in the meantime counts.
+    async fn stop(
+        &self,
+        mut work: JoinHandle<Outcome>,
+        cancelled: &CancellationToken,
+    ) -> Option<Outcome> {
+        cancelled.cancel();
+        match tokio::time::timeout(GRACE, &mut work).await {
+            Ok(ended) => Some(self.joined(ended)).filter(Result::is_ok),
+            Err(_) => {
+                work.abort();
+                None
+            }
+        }
+    }
+
+    fn joined(&self, ended: Result<Outcome, JoinError>) -> Outcome {
+        ended.unwrap_or_else(|error| {
+            let said = match error.try_into_panic() {
+                Ok(panic) => panic_text(panic.as_ref()),
+                Err(error) => error.to_string(),
+            };
+            let kind = &self.kind;
+            Err(Failure::new(ErrorKind::Permanent, format!("stage kind `{kind}` panicked: {said}")))
+        })
+    }
+
+    async fn log_buffer(&self) -> LogBuffer {
+        let (id, stage) = (self.input.execution_id, self.input.stage.as_str());
+        let limit = usize::try_from(self.input.settings.limits.log_kib).unwrap_or(4_096) * 1_024;
+        let clock = Arc::clone(&self.shared.clock);
+        let log = LogBuffer::new(id, stage, self.input.attempt, limit, clock);
+        if self.input.resumed {
+            let before = self.shared.store.attempt_log(id, stage, self.input.attempt).await;
+            log.continue_after(&before.unwrap_or_default());
+        }
+        log
+    }
+
+    fn context(&self, log: &Arc<LogBuffer>, cancelled: &CancellationToken) -> StageContext {
+        let sinks = Sinks {
+            recorder: Arc::new(self.driver.clone()) as Arc<dyn Recorder>,
+            log: Arc::clone(log) as Arc<dyn LogSink>,
+            cancelled: cancelled.clone(),
+            clock: Arc::clone(&self.shared.clock),
+            home: self.shared.home.clone(),
+        };
+        StageContext::new(self.input.clone(), sinks, self.steps.clone())
+    }
+
+    fn unknown_kind(&self) -> Failure {
+        let known = self.shared.stages.kinds().into_keys().collect::<Vec<_>>().join(", ");
+        let said = format!("this worker does not know stage kind `{}`", self.kind);
+        let hint = "run a worker of a program that registers it, then retry";
+        Failure::new(ErrorKind::Permanent, format!("{said}; it knows: {known}; {hint}"))
+    }
+
+    fn timed_out(&self) -> Failure {
+        let seconds = self.input.timeout.as_secs_f64();
+        let said = format!("stage `{}` took longer than its {seconds} s", self.input.stage);
+        Failure::new(ErrorKind::Timeout, format!("{said}; raise `timeout_ms` of the stage if it needs more"))
+    }
+}
+
+fn cut_off() -> Failure {
+    Failure::new(ErrorKind::Interrupted, "the attempt was cut off")
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+fn check_output(outcome: StageOutcome) -> Outcome {
+    let StageOutcome::Done(output) = &outcome else { return Ok(outcome) };
+    let size = serde_json::to_string(output).map_or(usize::MAX, |text| text.len());
+    let wrong = if !(output.is_object() || output.is_null()) {
+        "a stage's output must be a JSON object".to_owned()
+    } else if size > OUTPUT_BYTES_MAX {
+        format!("a stage's output may have {OUTPUT_BYTES_MAX} bytes, not {size}; keep a reference")
+    } else {
+        return Ok(outcome);
+    };
+    Err(Failure::new(ErrorKind::Permanent, wrong))
+}

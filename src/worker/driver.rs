@@ -1,0 +1,292 @@
+//! Drives one execution: performs what `next` allows, and reports outcomes as commands.
+//!
+//! It holds the state in memory while stages run; nothing of that matters after a crash. Each of its
+//! appends proves the fence; the first one that fails to ends the driver.
+
+use super::attempt::Attempt;
+use super::commit::{CommitError, Mode, Stream};
+use super::inputs::{kind_of, stage_input};
+use super::recorder::{Ended, FromAttempt, Message, ToDriver};
+use super::{Note, Shared, Stops};
+use crate::stages::StageOutcome;
+use crate::store::Claimed;
+use crate::workflow::command::Command;
+use crate::workflow::event::{Cost, Event, Happened};
+use crate::workflow::failure::{ErrorKind, Failure};
+use crate::workflow::next::{Action, conclusions};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    worker: Uuid,
+    claimed: Claimed,
+    notes: mpsc::Receiver<Note>,
+    stops: Stops,
+    sender: mpsc::Sender<FromAttempt>,
+    reports: mpsc::Receiver<FromAttempt>,
+    running: HashMap<String, CancellationToken>,
+}
+
+/// An execution that could not be worked on is not taken up again before this.
+const GIVE_BACK_DELAY: Duration = Duration::from_secs(2);
+
+/// What to do after something came in.
+type Next = Result<(), CommitError>;
+
+impl Driver {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        worker: Uuid,
+        claimed: Claimed,
+        notes: mpsc::Receiver<Note>,
+        stops: Stops,
+    ) -> Self {
+        let (sender, reports) = mpsc::channel(64);
+        let running = HashMap::new();
+        Driver { shared, worker, claimed, notes, stops, sender, reports, running }
+    }
+
+    /// Drives until the execution is let go of or lost.
+    pub(super) async fn run(mut self) {
+        let id = self.claimed.execution_id;
+        let stream = match Stream::open(Arc::clone(&self.shared), self.claimed, self.worker).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::error!(execution.id = %id, %error, "the execution cannot be loaded");
+                return self.give_back().await;
+            }
+        };
+        let Err(error) = self.drive(stream).await else { return };
+        tracing::warn!(execution.id = %id, %error, "the execution is given up here");
+        self.cut_off_all();
+        self.wait_for_attempts().await;
+        self.give_back().await;
+    }
+
+    /// Queues the execution again if it is still ours: nobody else would while this worker lives.
+    async fn give_back(&self) {
+        let is_over = || self.stops.lost.is_cancelled() || self.stops.halt.is_cancelled();
+        while let Err(error) = self.shared.store.free_execution(self.claimed, GIVE_BACK_DELAY).await {
+            tracing::warn!(execution.id = %self.claimed.execution_id, %error, "not given back yet");
+            if is_over() {
+                return;
+            }
+            tokio::time::sleep(GIVE_BACK_DELAY).await;
+        }
+    }
+
+    async fn drive(&mut self, mut stream: Stream) -> Next {
+        let claim = Command::Claim { worker: self.worker, fence: self.claimed.fence };
+        self.commit(&mut stream, Some(&claim)).await?;
+        while !stream.is_released() {
+            if self.running.is_empty() {
+                // Nothing runs, yet it was kept: a stop came in between. Let go of it.
+                stream.commit(None, Mode::LetGo).await?;
+                return Ok(());
+            }
+            self.heed(&stream);
+            let stops = self.stops.clone();
+            tokio::select! {
+                biased;
+                () = stops.lost.cancelled() => return Err(CommitError::Lost("lease lost".to_owned())),
+                Some(report) = self.reports.recv() => self.report(&mut stream, report).await?,
+                Some(Note::Version(version)) = self.notes.recv() => {
+                    if version > stream.state().version {
+                        stream.reload().await?;
+                        self.commit(&mut stream, None).await?;
+                    }
+                }
+                () = stops.halt.cancelled(), if self.is_any_going_on() => self.cut_off_all(),
+            }
+        }
+        Ok(())
+    }
+
+    fn mode(&self) -> Mode {
+        if self.stops.drain.is_cancelled() { Mode::LetGo } else { Mode::Advance }
+    }
+
+    async fn commit(&mut self, stream: &mut Stream, wish: Option<&Command>) -> Next {
+        let happened = stream.commit(wish, self.mode()).await?;
+        self.begin(stream, &happened);
+        Ok(())
+    }
+
+    /// Starts the attempts whose starts are durable now.
+    fn begin(&mut self, stream: &Stream, happened: &[Happened]) {
+        for h in happened {
+            match &h.event {
+                Event::StageStarted { stage, .. } => self.start(stream, stage, false),
+                Event::StageResumed { stage, .. } => self.start(stream, stage, true),
+                _ => {}
+            }
+        }
+    }
+
+    fn start(&mut self, stream: &Stream, name: &str, resumed: bool) {
+        let Some(stage) = stream.state().stage(name) else { return };
+        let driver = ToDriver {
+            stage: name.to_owned(),
+            attempt: stage.attempts,
+            driver: self.sender.clone(),
+        };
+        let stop = CancellationToken::new();
+        self.running.insert(name.to_owned(), stop.clone());
+        match stage_input(stream.state(), self.claimed.execution_id, stage, resumed) {
+            Ok(input) => {
+                let kind = kind_of(stream.state(), name);
+                let executor = self.shared.stages.get(&kind);
+                let steps = stage.steps.clone();
+                let shared = Arc::clone(&self.shared);
+                let attempt = Attempt { shared, executor, kind, input, steps, driver, stop };
+                tokio::spawn(attempt.run());
+            }
+            Err(error) => {
+                let ended = Ended {
+                    result: Err(error),
+                    cut_off: false,
+                    cost: Cost::default(),
+                    log_digest: None,
+                    unsent: Vec::new(),
+                };
+                tokio::spawn(async move { driver.send(Message::Ended(Box::new(ended))).await });
+            }
+        }
+    }
+
+    /// An execution that is to end, while something of it still runs.
+    fn heed(&mut self, stream: &Stream) {
+        if conclusions(stream.state()).contains(&Action::Halt) {
+            self.cut_off_all();
+        }
+    }
+
+    fn cut_off_all(&self) {
+        self.running.values().for_each(CancellationToken::cancel);
+    }
+
+    fn is_any_going_on(&self) -> bool {
+        self.running.values().any(|stop| !stop.is_cancelled())
+    }
+
+    async fn report(&mut self, stream: &mut Stream, report: FromAttempt) -> Next {
+        let FromAttempt { stage, attempt, message } = report;
+        match message {
+            Message::Step { key, value, answer } => {
+                let command = Command::RecordStep { stage, attempt, key, value };
+                self.keep(stream, &command, answer).await
+            }
+            Message::Progress { message, fraction, answer } => {
+                let command = Command::Progress { stage, attempt, message, fraction };
+                self.keep(stream, &command, answer).await
+            }
+            Message::Ended(ended) => {
+                self.running.remove(&stage);
+                self.ended(stream, stage, attempt, *ended).await
+            }
+        }
+    }
+
+    /// Makes a word of an attempt durable, and tells it so.
+    async fn keep(
+        &mut self,
+        stream: &mut Stream,
+        command: &Command,
+        answer: oneshot::Sender<Result<(), Failure>>,
+    ) -> Next {
+        let result = self.commit(stream, Some(command)).await;
+        let said = match &result {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Failure::new(ErrorKind::Interrupted, error.to_string())),
+        };
+        // An attempt that is gone does not need its answer.
+        let _ = answer.send(said);
+        result.or_else(refused_is_harmless)
+    }
+
+    async fn ended(
+        &mut self,
+        stream: &mut Stream,
+        stage: String,
+        attempt: u32,
+        ended: Ended,
+    ) -> Next {
+        if !ended.unsent.is_empty()
+            && let Err(error) = self.shared.store.write_logs(&ended.unsent).await
+        {
+            tracing::warn!(%error, stage, "the end of a log could not be stored");
+        }
+        let command = if ended.cut_off {
+            let reason = self.why_cut_off(stream);
+            Command::Interrupt { stage, attempt, reason }
+        } else {
+            outcome(stage, attempt, ended)
+        };
+        self.commit(stream, Some(&command)).await.or_else(refused_is_harmless)
+    }
+
+    fn why_cut_off(&self, stream: &Stream) -> String {
+        let said = if stream.state().cancel.is_some() {
+            "the execution is cancelled"
+        } else if self.stops.halt.is_cancelled() {
+            "the worker shuts down"
+        } else {
+            "the execution ends"
+        };
+        said.to_owned()
+    }
+
+    /// After the execution is lost: attempts are told to end, and what they say is not heard.
+    async fn wait_for_attempts(&mut self) {
+        self.reports.close();
+        let reports = &mut self.reports;
+        drop(std::mem::replace(&mut self.sender, mpsc::channel(1).0));
+        while !self.running.is_empty() {
+            match reports.recv().await {
+                Some(FromAttempt { stage, message: Message::Ended(_), .. }) => {
+                    self.running.remove(&stage);
+                }
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+}
+
+/// A late or repeated word of an attempt changes nothing and is no reason to stop.
+fn refused_is_harmless(error: CommitError) -> Next {
+    match error {
+        CommitError::Refused(refusal) => {
+            tracing::info!(%refusal, "a word of an attempt came too late");
+            Ok(())
+        }
+        CommitError::Lost(_) => Err(error),
+    }
+}
+
+fn outcome(stage: String, attempt: u32, ended: Ended) -> Command {
+    let Ended { result, cost, log_digest, .. } = ended;
+    match result {
+        Ok(StageOutcome::Done(output)) => {
+            Command::Succeed { stage, attempt, output, cost, log_digest }
+        }
+        Ok(StageOutcome::Wait(wait)) => Command::Wait {
+            stage,
+            attempt,
+            reason: wait.reason,
+            signal: wait.signal,
+            wake_at: wait.wake_at,
+            memo: wait.memo,
+            cost,
+        },
+        Err(error) => {
+            let jitter = rand::random::<f64>();
+            Command::Fail { stage, attempt, error, cost, log_digest, jitter }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What an attempt is told, put together from the state of its execution.
+
+use crate::config::run::RunSettings;
+use crate::stages::StageInput;
+use crate::task::Task;
+use crate::workflow::definition::StageDefinition;
+use crate::workflow::event::Request;
+use crate::workflow::failure::{ErrorKind, Failure};
+use crate::workflow::next::remaining_ms;
+use crate::workflow::state::{Execution, Stage};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The input of the current attempt of a stage.
+pub(super) fn stage_input(
+    state: &Execution,
+    execution_id: Uuid,
+    stage: &Stage,
+    resumed: bool,
+) -> Result<StageInput, Failure> {
+    let (request, definition) = definitions(state, stage)?;
+    Ok(StageInput {
+        execution_id,
+        task_id: request.task_id,
+        workflow: request.definition.name.clone(),
+        stage: stage.name.clone(),
+        attempt: stage.attempts,
+        repair_loop: state.loops,
+        branch: state.branch,
+        task: task(request)?,
+        input: request.input.clone(),
+        settings: settings(request)?,
+        config: definition.config.clone(),
+        repository: request.repository.clone(),
+        outputs: outputs(state),
+        kinds: request.definition.stages.iter().map(|s| (s.name.clone(), s.kind.clone())).collect(),
+        feedback: stage.feedback.clone(),
+        last_error: stage.last_error.clone(),
+        memo: stage.memo.clone(),
+        signals: stage.signals.clone(),
+        resumed,
+        timeout: timeout(state, definition),
+        budget_usd: request.limits.cost_usd.map(|limit| (limit - state.cost.usd).max(0.0)),
+    })
+}
+
+/// The kind of a stage.
+pub(super) fn kind_of(state: &Execution, stage: &str) -> String {
+    let definition = state.request.as_ref().map(|r| &r.definition);
+    let found = definition.and_then(|d| d.stages.iter().find(|s| s.name == stage));
+    found.map(|s| s.kind.clone()).unwrap_or_default()
+}
+
+/// An attempt never gets more active time than its execution has left.
+fn timeout(state: &Execution, definition: &StageDefinition) -> Duration {
+    let own = definition.timeout_ms.unwrap_or(600_000);
+    Duration::from_millis(own.min(remaining_ms(state)))
+}
+
+fn definitions<'a>(
+    state: &'a Execution,
+    stage: &Stage,
+) -> Result<(&'a Request, &'a StageDefinition), Failure> {
+    let found = state.request.as_ref().and_then(|request| {
+        let definition = request.definition.stages.iter().find(|s| s.name == stage.name)?;
+        Some((request.as_ref(), definition))
+    });
+    let said = || format!("stage `{}` is not in the workflow's definition", stage.name);
+    found.ok_or_else(|| Failure::new(ErrorKind::Permanent, said()))
+}
+
+fn task(request: &Request) -> Result<Task, Failure> {
+    serde_json::from_value(request.task.clone()).map_err(|e| {
+        Failure::new(ErrorKind::Permanent, format!("the stored task cannot be read: {e}"))
+    })
+}
+
+fn settings(request: &Request) -> Result<RunSettings, Failure> {
+    if request.settings.is_null() {
+        return Ok(RunSettings::default());
+    }
+    serde_json::from_value(request.settings.clone()).map_err(|e| {
+        Failure::new(ErrorKind::Permanent, format!("the settings of the execution are wrong: {e}"))
+    })
+}
+
+fn outputs(state: &Execution) -> std::collections::BTreeMap<String, serde_json::Value> {
+    let output = |s: &Stage| Some((s.name.clone(), s.output()?.clone()));
+    state.stages.iter().filter_map(output).collect()
+}

@@ -1,0 +1,290 @@
+//! The shell around the pure core: claims executions, drives them, recovers what others dropped.
+//!
+//! A worker owns executions, not stages. Its life: register, beat, sweep, claim; one `driver` per
+//! execution. It decides nothing: `workflow` does. Never: work on an execution whose fence is lost.
+
+mod attempt;
+mod commit;
+mod driver;
+mod inputs;
+mod lease;
+mod log_buffer;
+mod recorder;
+
+use crate::clock::Clock;
+use crate::config::home::Home;
+use crate::stages::Registry;
+use crate::store::{Claimed, Registration, Store, StoreError};
+use driver::Driver;
+use lease::{Beat, Lease, LockFile};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How a worker behaves.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// For people. Default: host name and process id.
+    pub name: String,
+    /// Executions at once. `MAX_PARALLEL_TASKS`, default 20.
+    pub slots: usize,
+    /// What it offers.
+    pub labels: Vec<String>,
+    /// A worker that gave no sign of life for this long is dead. Default 20 s.
+    pub lease: Duration,
+    /// Between two signs of life. Default 1 s.
+    pub heartbeat: Duration,
+    /// Between two looks into the queue when it was empty. Default 100 ms.
+    pub poll: Duration,
+    /// How long attempts may go on after a stop was asked for. Default 20 s.
+    pub drain: Duration,
+    /// Take this execution and no other.
+    pub only: Option<Uuid>,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        let host = gethostname::gethostname().to_string_lossy().into_owned();
+        WorkerOptions {
+            name: format!("{host}-{}", std::process::id()),
+            slots: 20,
+            labels: Vec::new(),
+            lease: Duration::from_secs(20),
+            heartbeat: Duration::from_secs(1),
+            poll: Duration::from_millis(100),
+            drain: Duration::from_secs(20),
+            only: None,
+        }
+    }
+}
+
+/// What drivers share.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) stages: Registry,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) home: Home,
+}
+
+/// A process's share of the work.
+pub struct Worker {
+    shared: Arc<Shared>,
+    options: WorkerOptions,
+}
+
+/// What the loop tells a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Note {
+    /// The execution is at this version now; somebody else may have appended.
+    Version(u64),
+}
+
+/// A driver as the loop sees it.
+struct Held {
+    notes: mpsc::Sender<Note>,
+}
+
+/// The drivers under way.
+#[derive(Default)]
+struct Drivers {
+    tasks: JoinSet<()>,
+    held: HashMap<Uuid, Held>,
+    by_task: HashMap<tokio::task::Id, Claimed>,
+}
+
+impl Worker {
+    /// A worker over a store and the stage kinds it knows.
+    pub fn new(
+        store: Store,
+        stages: Registry,
+        clock: Arc<dyn Clock>,
+        home: Home,
+        options: WorkerOptions,
+    ) -> Self {
+        Worker { shared: Arc::new(Shared { store, stages, clock, home }), options }
+    }
+
+    /// Works until `stop` fires and its attempts have ended or are cut off. A lost lease begins a
+    /// new life under a new id; an unreachable database is waited for.
+    pub async fn run(&self, stop: CancellationToken) -> Result<(), StoreError> {
+        while !stop.is_cancelled() {
+            match self.live(&stop).await {
+                Ok(Ending::Stopped) => return Ok(()),
+                Ok(Ending::LeaseLost) => tracing::warn!("lease lost; beginning again under a new id"),
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(%error, "the worker waits for the database");
+                    wait(Duration::from_secs(1), &stop).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// One life: from registration to the end of the lease.
+    async fn live(&self, stop: &CancellationToken) -> Result<Ending, StoreError> {
+        let id = Uuid::now_v7();
+        let lock = LockFile::hold(&self.shared.home.workers(), id)
+            .map_err(|e| StoreError::Refused(format!("the worker's lock file: {e}")))?;
+        let registration = Registration {
+            worker_id: id,
+            name: self.options.name.clone(),
+            host: lease::host_identity(),
+            pid: std::process::id(),
+            lock_file: lock.path().to_string_lossy().into_owned(),
+            slots: u32::try_from(self.options.slots).unwrap_or(u32::MAX),
+            labels: self.options.labels.clone(),
+        };
+        self.shared.store.register_worker(&registration).await?;
+        tracing::info!(worker.id = %id, worker.name = %self.options.name, "worker registered");
+        let lease = Lease::new(&self.shared.store, registration, &self.options);
+        let ending = self.work(id, lease, stop).await;
+        if matches!(ending, Ending::Stopped) {
+            // Whatever it still held is queued by this, not left to a sweep.
+            let freed = self.shared.store.bury_worker(id, true, self.options.lease).await?;
+            tracing::info!(worker.id = %id, freed, "worker left");
+        }
+        Ok(ending)
+    }
+
+    async fn work(&self, id: Uuid, mut lease: Lease, stop: &CancellationToken) -> Ending {
+        let stops = Stops::default();
+        let mut drivers = Drivers::default();
+        let mut beat = tokio::time::interval(self.options.heartbeat);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let claim_in = self.claim_delay(&drivers, deadline.is_some());
+            tokio::select! {
+                _ = beat.tick() => match lease.beat(deadline.is_some()).await {
+                    Beat::Alive(versions) => drivers.tell(&versions),
+                    Beat::Late => {}
+                    Beat::Lost => {
+                        stops.lost.cancel();
+                        self.finish(&mut drivers).await;
+                        return Ending::LeaseLost;
+                    }
+                },
+                Some(ended) = drivers.tasks.join_next_with_id(), if !drivers.tasks.is_empty() => {
+                    self.forget(&mut drivers, ended).await;
+                }
+                () = sleep_for(claim_in), if claim_in.is_some() => {
+                    for claimed in self.claim(id, &drivers).await {
+                        self.drive(id, claimed, &mut drivers, &stops);
+                    }
+                }
+                () = stop.cancelled(), if deadline.is_none() => {
+                    stops.drain.cancel();
+                    deadline = Some(Instant::now() + self.options.drain);
+                }
+                () = sleep_until(deadline), if deadline.is_some() => {
+                    stops.halt.cancel();
+                    self.finish(&mut drivers).await;
+                }
+            }
+            if deadline.is_some() && drivers.tasks.is_empty() {
+                return Ending::Stopped;
+            }
+        }
+    }
+
+    /// How long until the next look into the queue; none when there is no room or it is draining.
+    fn claim_delay(&self, drivers: &Drivers, is_draining: bool) -> Option<Duration> {
+        let has_room = drivers.held.len() < self.options.slots;
+        (has_room && !is_draining).then_some(self.options.poll)
+    }
+
+    async fn claim(&self, id: Uuid, drivers: &Drivers) -> Vec<Claimed> {
+        let room = (self.options.slots - drivers.held.len()).min(100);
+        let now = self.shared.clock.now();
+        let claimed = self.shared.store.claim(id, room, self.options.only, now).await;
+        claimed.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the queue cannot be read");
+            Vec::new()
+        })
+    }
+
+    fn drive(&self, id: Uuid, claimed: Claimed, drivers: &mut Drivers, stops: &Stops) {
+        let (notes, receiver) = mpsc::channel(16);
+        let driver = Driver::new(Arc::clone(&self.shared), id, claimed, receiver, stops.clone());
+        drivers.held.insert(claimed.execution_id, Held { notes });
+        let task = drivers.tasks.spawn(driver.run());
+        drivers.by_task.insert(task.id(), claimed);
+    }
+
+    /// A driver has ended. One that broke down still holds its execution: it is queued again.
+    async fn forget(&self, drivers: &mut Drivers, ended: Joined) {
+        let (task, error) = match ended {
+            Ok((task, ())) => (task, None),
+            Err(error) => (error.id(), Some(error)),
+        };
+        let Some(claimed) = drivers.by_task.remove(&task) else { return };
+        drivers.held.remove(&claimed.execution_id);
+        if let Some(error) = error {
+            tracing::error!(%error, execution.id = %claimed.execution_id, "a driver broke down");
+            if let Err(error) = self.shared.store.free_execution(claimed, Duration::from_secs(2)).await {
+                tracing::error!(%error, "its execution waits until this worker ends");
+            }
+        }
+    }
+
+    /// Waits for every driver to end.
+    async fn finish(&self, drivers: &mut Drivers) {
+        while let Some(ended) = drivers.tasks.join_next_with_id().await {
+            self.forget(drivers, ended).await;
+        }
+    }
+}
+
+type Joined = Result<(tokio::task::Id, ()), tokio::task::JoinError>;
+
+enum Ending {
+    Stopped,
+    LeaseLost,
+}
+
+/// The ways in which drivers are told to stop.
+#[derive(Clone, Default)]
+pub(crate) struct Stops {
+    /// Start nothing new; what runs may end.
+    pub(crate) drain: CancellationToken,
+    /// Cut off what runs, record that, and let go.
+    pub(crate) halt: CancellationToken,
+    /// Somebody else may own it by now: cut off what runs and write nothing more.
+    pub(crate) lost: CancellationToken,
+}
+
+impl Drivers {
+    /// Tells each driver the version its execution has in the database.
+    fn tell(&self, versions: &[(Uuid, u64)]) {
+        for (id, version) in versions {
+            if let Some(held) = self.held.get(id) {
+                // A full channel holds a newer or equal hint already; the next beat repeats it.
+                let _ = held.notes.try_send(Note::Version(*version));
+            }
+        }
+    }
+}
+
+async fn sleep_for(time: Option<Duration>) {
+    tokio::time::sleep(time.unwrap_or(Duration::from_secs(3_600))).await;
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn wait(time: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = stop.cancelled() => {}
+    }
+}
