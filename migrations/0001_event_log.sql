@@ -143,5 +143,5 @@ select 'execution'::text as aggregate_type,
        type as event_type,
        '1.0'::text as event_version,
        json_build_object('at', at, 'event', payload) as payload,
-       json_build_object('actor', actor, 'branch', branch) as metadata
+       json_build_object('actor', actor, 'branch', branch::text) as metadata
   from events;

@@ -24,6 +24,10 @@ pub(super) async fn db(session: &Session, args: &Db) -> Done {
 
 /// Runs the embedded database until nobody needs it; blocks.
 pub(super) fn guard(arguments: Vec<OsString>) -> ExitCode {
+    // Goes to the guardian's log file.
+    let filter = tracing_subscriber::EnvFilter::new("longhaul=info,warn");
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = log.with_ansi(false).with_target(false).try_init();
     let done = Config::from_guard_arguments(arguments).and_then(|config| embedded::guard(&config));
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,7 +53,11 @@ async fn start(session: &Session) -> Done {
 }
 
 async fn stop(session: &Session) -> Done {
-    let stopped = embedded::stop(&config(session)?).await?;
+    let config = config(session)?;
+    if embedded::status(&config)?.users_attached {
+        out::note("somebody uses it: a worker that is attached starts it again by itself");
+    }
+    let stopped = embedded::stop(&config).await?;
     if session.json() {
         out::json(&json!({"stopped": stopped}));
     } else {
@@ -111,17 +119,16 @@ async fn migrate(session: &Session) -> Done {
 /// own connection would not keep the database running.
 async fn psql(session: &Session, arguments: &[OsString]) -> Done {
     if let Some(url) = session.settings.database_url() {
-        // The URL may hold a password: it goes by the environment, not by the argument list.
-        let error = psql_command("psql".into(), arguments).env("PGDATABASE", url).exec();
+        let error = external_psql(url, arguments)?.exec();
         return Err(CliError::OutOfReach(format!("psql cannot be run: {error}; is it installed?")));
     }
     let config = config(session)?;
     let attachment = embedded::attach(&config, guardian()?, &|text| out::note(text)).await?;
     let binaries = embedded::status(&config)?.binaries;
     let beside = binaries.map(|b| b.join("psql")).filter(|p| p.exists());
-    let program = beside.unwrap_or_else(|| "psql".into());
-    let mut command = psql_command(program, arguments);
-    command.env("PGDATABASE", attachment.url(embedded::DATABASE));
+    let mut command = Command::new(beside.unwrap_or_else(|| "psql".into()));
+    // The embedded database has no password, so that its address may be seen.
+    command.arg(attachment.url(embedded::DATABASE)).args(arguments);
     let ended = tokio::task::spawn_blocking(move || command.status()).await;
     match ended {
         Ok(Ok(status)) => Ok(ExitCode::from(status.code().unwrap_or(1) as u8)),
@@ -132,8 +139,42 @@ async fn psql(session: &Session, arguments: &[OsString]) -> Done {
     }
 }
 
-fn psql_command(program: PathBuf, arguments: &[OsString]) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments);
-    command
+/// The URL may hold a password: that goes by the environment, not by the argument list.
+fn external_psql(url: &str, arguments: &[OsString]) -> Result<Command, CliError> {
+    let wrong = |_| CliError::Usage("the database URL cannot be read".to_owned());
+    let mut url: reqwest::Url = url.parse().map_err(wrong)?;
+    let mut command = Command::new("psql");
+    if let Some(password) = url.password() {
+        command.env("PGPASSWORD", percent_decoded(password));
+        // Only a URL without a host refuses this, and that one has no password.
+        let _ = url.set_password(None);
+    }
+    command.arg(url.as_str()).args(arguments);
+    Ok(command)
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|d| std::str::from_utf8(d).ok());
+        let decoded = digits.filter(|_| *first == b'%').and_then(|d| u8::from_str_radix(d, 16).ok());
+        bytes.push(decoded.unwrap_or(*first));
+        rest = if decoded.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_goes_by_the_environment() {
+        let command = external_psql("postgres://me:p%40ss%@host/db", &["-c".into()]).expect("a command");
+        let arguments: Vec<_> = command.get_args().collect();
+        assert_eq!(arguments, ["postgres://me@host/db", "-c"]);
+        let password = command.get_envs().find(|(name, _)| *name == "PGPASSWORD");
+        assert_eq!(password.and_then(|(_, value)| value), Some("p@ss%".as_ref()));
+    }
 }

@@ -99,7 +99,7 @@ impl Screen {
         let Ok(chunks) = engine.store().logs(id, None, after.as_ref()).await else { return after };
         for chunk in &chunks {
             if let Some(line) = chunk.content.lines().rev().find(|l| !l.trim().is_empty()) {
-                let plain = strip_ansi_escapes::strip_str(line);
+                let plain = anstream::adapter::strip_str(line).to_string();
                 log.insert(chunk.stage.clone(), plain.trim().chars().take(200).collect());
             }
         }

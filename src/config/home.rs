@@ -19,6 +19,12 @@ impl Home {
         Home { root: std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf()) }
     }
 
+    /// `LONGHAUL_HOME`, else the home of this user on this platform.
+    pub fn from_environment() -> Self {
+        let named = std::env::var_os("LONGHAUL_HOME").filter(|v| !v.is_empty());
+        named.map_or_else(Home::of_platform, Home::at)
+    }
+
     /// The home of this user on this platform.
     pub fn of_platform() -> Self {
         // SAFETY: geteuid has no preconditions and cannot fail.

@@ -41,7 +41,7 @@ impl Default for Builder {
     fn default() -> Self {
         Builder {
             database: None,
-            home: Home::of_platform(),
+            home: Home::from_environment(),
             settings: None,
             stages: builtin(),
             workflows: Vec::new(),
@@ -63,7 +63,8 @@ impl Builder {
         self
     }
 
-    /// Where workspaces and the embedded database live. Default: the platform's data directory.
+    /// Where workspaces and the embedded database live. Default:
+    /// `LONGHAUL_HOME`, else the platform's data directory.
     #[must_use]
     pub fn home(mut self, home: Home) -> Self {
         self.home = home;

@@ -4,13 +4,14 @@
 
 use super::workflows::WorkflowError;
 use super::{Longhaul, ProcessError};
+use crate::clients::git::{GitError, Source};
 use crate::config::run::{Forge, RunSettings, SettingsError, merge};
 use crate::store::{NewExecution, NewTask, StoreError, Submitted};
 use crate::task::{self, Context, ParseRefusal, Priority, Task};
 use crate::workflow::definition::Definition;
 use crate::workflow::event::Request;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use uuid::Uuid;
 
 /// What somebody wants done. `Submission::text("...")` and the fields that differ from the default.
@@ -95,6 +96,9 @@ impl Longhaul {
         self.judge(&definition)?;
         let settings = self.run_settings(&submission, repository.as_ref())?;
         self.preflight(&definition, &settings, repository.as_ref())?;
+        if let Some(source) = &repository {
+            check_base(source, &settings).await?;
+        }
         let mut limits = self.settings.limits();
         limits.cost_usd = settings.limits.cost_usd;
         let rank = task.priority_rank.max(definition.min_priority.unwrap_or(0));
@@ -104,7 +108,7 @@ impl Longhaul {
             definition: definition.resolved(&limits),
             input: if submission.input.is_null() { json!({}) } else { submission.input.clone() },
             settings: to_json(&settings)?,
-            repository: repository.map(|r| r.name),
+            repository: repository.as_ref().map(name_of),
             limits,
             priority: rank.min(10),
         };
@@ -118,12 +122,12 @@ impl Longhaul {
     async fn understand(
         &self,
         submission: &Submission,
-        repository: Option<&Located>,
+        repository: Option<&Source>,
     ) -> Result<(Task, Vec<(&'static str, Value)>), SubmitError> {
         let mut context = Context::at(self.clock.now());
         context.workflow.clone_from(&submission.workflow);
         context.priority = submission.priority;
-        context.repository = repository.map(|r| r.name.clone());
+        context.repository = repository.map(name_of);
         let source = self.source;
         let created = ("TaskCreated", json!({"text": submission.text, "source": source}));
         let (parsed, mut events) = match &submission.task {
@@ -151,11 +155,11 @@ impl Longhaul {
     fn run_settings(
         &self,
         submission: &Submission,
-        repository: Option<&Located>,
+        repository: Option<&Source>,
     ) -> Result<RunSettings, SubmitError> {
         let mut layers = Vec::new();
-        if let Some(path) = repository.and_then(|r| r.path.as_deref()) {
-            layers.extend(repository_file(path)?);
+        if let Some(source) = repository {
+            layers.extend(repository_file(source.path())?);
         }
         layers.push(("settings file".to_owned(), self.settings.run.clone()));
         if !submission.settings.is_null() {
@@ -169,7 +173,7 @@ impl Longhaul {
         &self,
         definition: &Definition,
         settings: &RunSettings,
-        repository: Option<&Located>,
+        repository: Option<&Source>,
     ) -> Result<(), SubmitError> {
         let mut missing: Vec<String> = Vec::new();
         for stage in &definition.stages {
@@ -187,24 +191,28 @@ impl Longhaul {
         if missing.is_empty() { Ok(()) } else { Err(SubmitError::Preflight(missing)) }
     }
 
-    /// Where a repository is: a directory is made absolute and must belong to a git repository.
-    async fn locate(&self, repository: Option<&str>) -> Result<Option<Located>, SubmitError> {
+    /// Where a repository is: a directory must belong to a git repository.
+    async fn locate(&self, repository: Option<&str>) -> Result<Option<Source>, SubmitError> {
         let Some(text) = repository else { return Ok(None) };
         let path = Path::new(text);
+        let wrong = |said: String| SubmitError::Repository(format!("repository `{text}`: {said}"));
         if !path.exists() {
-            let said = format!("repository `{text}`: there is no such directory; give the path of a git repository");
-            return Err(SubmitError::Repository(said));
+            let said = "there is no such directory; give the path of a git repository";
+            return Err(wrong(said.to_owned()));
         }
-        let top = crate::clients::git::top_level(path)
-            .await
-            .map_err(|e| SubmitError::Repository(format!("repository `{text}`: {e}")))?;
-        Ok(Some(Located { name: top.display().to_string(), path: Some(top) }))
+        Source::locate(path).await.map(Some).map_err(|e| wrong(e.to_string()))
     }
 }
 
-struct Located {
-    name: String,
-    path: Option<PathBuf>,
+/// A change needs something to start from.
+async fn check_base(source: &Source, settings: &RunSettings) -> Result<(), SubmitError> {
+    let wrong = |e: GitError| SubmitError::Repository(e.to_string());
+    let base = source.base_branch(settings.base.as_deref()).await.map_err(wrong)?;
+    source.tip(&base).await.map(drop).map_err(wrong)
+}
+
+fn name_of(source: &Source) -> String {
+    source.path().display().to_string()
 }
 
 fn repository_file(path: &Path) -> Result<Option<(String, Value)>, SettingsError> {

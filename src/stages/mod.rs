@@ -4,8 +4,28 @@
 //! of leases or of other executions; the worker gives it what it may use and records what it says.
 //! To add one: a file here and a line in `builtin`.
 
+mod analysis;
+mod approval;
+mod checkup;
+mod code_generation;
+mod command;
 mod context;
+mod deployment;
+mod lines;
+mod pr_creation;
+mod red;
 mod registry;
+mod rollout;
+mod suite;
+mod test_plan;
+mod testing;
+mod validation;
+mod workbench;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
 
 pub use context::{LogSink, Recorder, Sinks, StageContext, StageInput};
 pub use registry::{Registry, builtin};

@@ -5,7 +5,6 @@
 use super::append::Append;
 use super::appender::Appender;
 use super::error::{AppendError, StoreError};
-use rand::Rng;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -63,7 +62,7 @@ impl Store {
         if !connect.accept_data_loss {
             refuse_data_loss(&pool).await?;
         }
-        let first = rand::rng().random_range(0..16);
+        let first = rand::random_range(0..16);
         let appender = Appender::start(&pool, first, connect.lanes, connect.patience);
         Ok(Store { pool, appender })
     }

@@ -12,7 +12,6 @@ use crate::workflow::decide::apply;
 use crate::workflow::event::Request;
 use crate::workflow::state::Execution;
 use chrono::{DateTime, Utc};
-use rand::Rng;
 use serde_json::{Value, json};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -169,7 +168,7 @@ impl Store {
             .bind(request.definition.version as i32)
             .bind(i16::from(request.priority))
             .bind(first.hash.to_vec())
-            .bind(rand::rng().random_range(0..16_i16))
+            .bind(rand::random_range(0..16_i16))
             .bind(first.event_id)
             .bind(&first.payload)
             .fetch_optional(&self.pool)

@@ -241,18 +241,13 @@ impl Driver {
         said.to_owned()
     }
 
-    /// After the execution is lost: attempts are told to end, and what they say is not heard.
+    /// After the execution is lost: attempts were told to end, and what they say is not heard; one
+    /// that asks for a step to be kept learns from the dropped answer that nobody will.
     async fn wait_for_attempts(&mut self) {
-        self.reports.close();
-        let reports = &mut self.reports;
-        drop(std::mem::replace(&mut self.sender, mpsc::channel(1).0));
         while !self.running.is_empty() {
-            match reports.recv().await {
-                Some(FromAttempt { stage, message: Message::Ended(_), .. }) => {
-                    self.running.remove(&stage);
-                }
-                Some(_) => {}
-                None => return,
+            let Some(FromAttempt { stage, message, .. }) = self.reports.recv().await else { return };
+            if matches!(message, Message::Ended(_)) {
+                self.running.remove(&stage);
             }
         }
     }

@@ -130,7 +130,8 @@ pub enum Refusal {
     Exists,
     /// It has ended.
     #[error(
-        "the execution is {status} and takes no `{command}`; `retry` or `rewind` opens a new branch"
+        "the execution is {status} and takes no `{command}`; {} opens a new branch",
+        if *status == "completed" { "`rewind`" } else { "`retry` or `rewind`" }
     )]
     Ended {
         /// How.

@@ -227,7 +227,8 @@ pub fn slug(title: &str) -> String {
             out.push('_');
         }
     }
-    out.trim_end_matches('_').chars().take(64).collect()
+    out.truncate(64);
+    out.trim_end_matches('_').to_owned()
 }
 
 fn one() -> u32 {

@@ -48,6 +48,14 @@ impl Cost {
     pub fn is_zero(&self) -> bool {
         *self == Cost::default()
     }
+
+    /// The cost as it is recorded. JSON has no number for infinity, and money given back would
+    /// lift the limit: neither counts.
+    #[must_use]
+    pub fn counted(&self) -> Cost {
+        let is_sane = self.usd.is_finite() && self.usd > 0.0;
+        Cost { usd: if is_sane { self.usd } else { 0.0 }, ..*self }
+    }
 }
 
 /// Everything an execution was asked for with: a stream explains itself.
@@ -216,6 +224,27 @@ pub struct Happened {
     pub at: DateTime<Utc>,
     /// What.
     pub event: Event,
+}
+
+/// How deeply a value may be nested. Readers of JSON give up at 128 levels; an event that cannot be
+/// read back would make its whole stream unreadable.
+const DEPTH_MAX: usize = 64;
+
+/// Whether a value is nested too deeply to be part of an event.
+pub(crate) fn is_too_deep(value: &Value) -> bool {
+    fn exceeds(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Array(items) => left == 0 || items.iter().any(|v| exceeds(v, left - 1)),
+            Value::Object(fields) => left == 0 || fields.values().any(|v| exceeds(v, left - 1)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+    exceeds(value, DEPTH_MAX)
+}
+
+/// What people read about `what`, when it is nested too deeply.
+pub(crate) fn too_deep(what: &str) -> String {
+    format!("{what} is nested more than {DEPTH_MAX} levels deep and could not be read back")
 }
 
 impl Event {

@@ -178,6 +178,10 @@ fn rewound(state: &mut Execution, branch: u32, set: &Value, reset: &[String]) {
     reset_stages(state, reset);
     if let Some(request) = state.request.as_mut().filter(|_| !set.is_null()) {
         merge(&mut request.settings, set);
+        // The one limit that is a setting too; the definition's were pinned with the request.
+        if let Some(limit) = set.pointer("/limits/cost_usd") {
+            request.limits.cost_usd = limit.as_f64();
+        }
     }
 }
 

@@ -165,13 +165,11 @@ fn stage_action(
         StageState::RetryDue { due, .. } if !is_held && *due <= now => {
             Some(Action::Start { stage: name() })
         }
+        StageState::Waiting { .. } if can_go_on(state, stage, now) => {
+            (!is_held).then(|| Action::Wake { stage: name() })
+        }
         StageState::Waiting { deadline, .. } if *deadline <= now => {
             Some(Action::ExpireWait { stage: name() })
-        }
-        StageState::Waiting { signal, wake_at, .. } if !is_held => {
-            let has_signal = signal.as_ref().is_some_and(|n| has_in_inbox(state, n));
-            let is_due = wake_at.is_some_and(|due| due <= now);
-            (has_signal || is_due).then(|| Action::Wake { stage: name() })
         }
         StageState::Pending
         | StageState::Interrupted
@@ -187,10 +185,11 @@ fn stage_action(
 fn due_at(state: &Execution, stage: &Stage) -> Option<DateTime<Utc>> {
     match &stage.state {
         StageState::RetryDue { due, .. } if state.pause.is_none() => Some(*due),
-        StageState::Waiting { wake_at, deadline, .. } if state.pause.is_none() => {
-            Some(wake_at.map_or(*deadline, |due| due.min(*deadline)))
-        }
-        StageState::Waiting { deadline, .. } => Some(*deadline),
+        StageState::Waiting { deadline, .. } => match looks_again_at(stage) {
+            _ if has_its_signal(state, stage) => None,
+            Some(due) => state.pause.is_none().then_some(due),
+            None => Some(*deadline),
+        },
         StageState::Pending
         | StageState::Interrupted
         | StageState::RetryDue { .. }
@@ -201,8 +200,23 @@ fn due_at(state: &Execution, stage: &Stage) -> Option<DateTime<Utc>> {
     }
 }
 
-fn has_in_inbox(state: &Execution, name: &str) -> bool {
-    state.inbox.iter().any(|s| s.name == name)
+/// Whether a waiting stage has what it waited for: its signal, or its moment. This comes before its
+/// deadline: what came in time counts, even if nobody was there to see it.
+pub fn can_go_on(state: &Execution, stage: &Stage, now: DateTime<Utc>) -> bool {
+    has_its_signal(state, stage) || looks_again_at(stage).is_some_and(|due| due <= now)
+}
+
+/// Whether the signal that a waiting stage waits for has come.
+pub fn has_its_signal(state: &Execution, stage: &Stage) -> bool {
+    let StageState::Waiting { signal: Some(name), .. } = &stage.state else { return false };
+    state.inbox.iter().any(|s| s.name == *name)
+}
+
+/// When a waiting stage looks again by itself. One that began to wait after its deadline does not:
+/// it could go on so for ever.
+fn looks_again_at(stage: &Stage) -> Option<DateTime<Utc>> {
+    let StageState::Waiting { wake_at, deadline, since, .. } = &stage.state else { return None };
+    wake_at.filter(|due| due < deadline && since < deadline)
 }
 
 /// An optional stage that failed does not hold up those behind it.

@@ -4,6 +4,7 @@
 
 use super::condition::Condition;
 use super::definition::{Definition, StageDefinition};
+use super::event::is_too_deep;
 use super::failure::ErrorKind;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,6 +87,10 @@ impl Judge<'_> {
         if d.max_interruptions == 0 {
             self.say("workflow", "max_interruptions must be at least 1");
         }
+        if !can_be_stored(d) {
+            let said = "holds a number that JSON cannot (nan, inf), or is nested too deeply";
+            self.say("workflow", said);
+        }
         if d.min_priority.is_some_and(|rank| rank > 10) {
             self.say("workflow", "min_priority must be 0 to 10");
         }
@@ -125,6 +130,10 @@ impl Judge<'_> {
         }
         if !(1.0..=100.0).contains(&stage.retry.factor) {
             self.say_stage(stage, "retry.factor must be 1 to 100");
+        }
+        if stage.retry.delay_ms.unwrap_or(0).max(stage.retry.cap_ms) > TIMEOUT_MS_MAX {
+            let said = "retry.delay_ms and retry.cap_ms must be 0 to";
+            self.say_stage(stage, format!("{said} {TIMEOUT_MS_MAX} (7 days)"));
         }
         if stage.retry.on.get(&ErrorKind::NeedsPerson) == Some(&true) {
             self.say_stage(stage, "retry.on.needs_person cannot be true: only a person can go on");
@@ -230,6 +239,13 @@ impl Judge<'_> {
     fn names_list(&self) -> String {
         self.definition.stages.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// The first event of an execution holds the definition, and must be readable for ever.
+fn can_be_stored(definition: &Definition) -> bool {
+    let Ok(value) = serde_json::to_value(definition) else { return false };
+    let read = serde_json::from_value::<Definition>(value.clone());
+    read.is_ok_and(|d| d == *definition) && !is_too_deep(&value)
 }
 
 fn label(stage: &StageDefinition) -> String {

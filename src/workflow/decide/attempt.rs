@@ -4,8 +4,10 @@
 
 use super::find;
 use crate::workflow::command::{Command, Refusal};
-use crate::workflow::definition::{Definition, OnExhausted, StageDefinition};
-use crate::workflow::event::{Cost, Event, Motive};
+use crate::workflow::definition::{
+    DEFAULT_WAIT_LIMIT_MS, Definition, OnExhausted, StageDefinition,
+};
+use crate::workflow::event::{Cost, Event, Motive, is_too_deep, too_deep};
 use crate::workflow::failure::{ErrorKind, Failure};
 use crate::workflow::next::{self, Action};
 use crate::workflow::state::{Execution, Stage, StageState};
@@ -16,7 +18,7 @@ use serde_json::{Value, json};
 pub(super) struct Report<'a> {
     pub(super) stage: &'a str,
     pub(super) attempt: u32,
-    pub(super) cost: &'a Cost,
+    pub(super) cost: Cost,
     pub(super) log_digest: &'a Option<String>,
 }
 
@@ -54,6 +56,9 @@ pub(super) fn record_step(
             "step `{key}` of stage `{stage}` is recorded already"
         )));
     }
+    if is_too_deep(value) {
+        return Err(Refusal::NotNow(too_deep(&format!("step `{key}` of stage `{stage}`"))));
+    }
     let (stage, key, value) = (stage.to_owned(), key.to_owned(), value.clone());
     Ok(vec![Event::StepRecorded { stage, attempt, key, value }])
 }
@@ -67,6 +72,7 @@ pub(super) fn progress(
 ) -> Result<Vec<Event>, Refusal> {
     running(state, stage, attempt)?;
     let (stage, message) = (stage.to_owned(), message.to_owned());
+    let fraction = fraction.filter(|f| f.is_finite()).map(|f| f.clamp(0.0, 1.0));
     Ok(vec![Event::StageProgressed { stage, attempt, message, fraction }])
 }
 
@@ -77,6 +83,10 @@ pub(super) fn succeed(
     output: &Value,
 ) -> Result<Vec<Event>, Refusal> {
     let stage = running(state, report.stage, report.attempt)?;
+    if is_too_deep(output) {
+        let said = too_deep(&format!("the output of stage `{}`", stage.name));
+        return fail(state, at, report, &Failure::new(ErrorKind::Permanent, said), 0.0);
+    }
     if let Some(unmet) = unmet_criterion(state, stage, output) {
         return fail(state, at, report, &unmet, 0.0);
     }
@@ -125,11 +135,12 @@ fn after_failure(
     let is_stopping = state.cancel.is_some() || state.broken_stage().is_some();
     let tries = stage.tries + 1;
     if !is_stopping && policy.retry.retries(error.kind) && tries < policy.attempts.unwrap_or(1) {
-        if let Some(broke) = over_budget(state, spent_usd, stage.cost.usd + report.cost.usd) {
+        let by_stage = stage.cost.usd + report.cost.usd;
+        if let Some(broke) = over_budget(state, error, spent_usd, by_stage) {
             return vec![failed(&broke, true)];
         }
         let wait = policy.retry.delay_ms(error, tries, jitter);
-        let due = at + TimeDelta::milliseconds(i64::try_from(wait).unwrap_or(i64::MAX / 2));
+        let due = later(at, wait);
         let scheduled = Event::StageRetryScheduled {
             stage: stage.name.clone(),
             attempt: stage.attempts + 1,
@@ -140,10 +151,14 @@ fn after_failure(
     if !is_stopping && error.kind == ErrorKind::Rejected && state.loops < definition.max_loops {
         if let Some(reopened) = reopen(state, definition, policy, error) {
             let target = reopened.stage().and_then(|s| state.stage(s));
-            if let Some(broke) = over_budget(state, spent_usd, target.map_or(0.0, |t| t.cost.usd)) {
+            let by_stage = target.map_or(0.0, |t| t.cost.usd);
+            if let Some(broke) = over_budget(state, error, spent_usd, by_stage) {
                 return vec![failed(&broke, true)];
             }
-            return vec![failed(error, false), reopened];
+            let mut events = vec![failed(error, false)];
+            events.extend(cut_off_by(state, &stage.name, &reopened));
+            events.push(reopened);
+            return events;
         }
     }
     let wants_person = error.kind == ErrorKind::NeedsPerson
@@ -174,13 +189,36 @@ fn reopen(
     })
 }
 
-/// A stage that already spent money is not started again once the limit is reached.
-fn over_budget(state: &Execution, spent_usd: f64, by_stage_usd: f64) -> Option<Failure> {
+/// What still runs on the work that is sent back is cut off: its result would be of no use, and its
+/// stage begins again.
+fn cut_off_by(state: &Execution, by: &str, reopened: &Event) -> Vec<Event> {
+    let Event::StageReopened { stage: target, reset, .. } = reopened else { return Vec::new() };
+    let reason = format!("stage `{by}` sent the work back to `{target}`");
+    let others = state.stages.iter().filter(|s| s.name != by && reset.contains(&s.name));
+    let cut_off = |s: &Stage| match s.state {
+        StageState::Running { attempt } => {
+            let (stage, reason) = (s.name.clone(), reason.clone());
+            Some(Event::StageInterrupted { stage, attempt, reason })
+        }
+        _ => None,
+    };
+    others.filter_map(cut_off).collect()
+}
+
+/// A stage that already spent money is not started again once the limit is reached. Says so beside
+/// what went wrong first.
+fn over_budget(
+    state: &Execution,
+    error: &Failure,
+    spent_usd: f64,
+    by_stage_usd: f64,
+) -> Option<Failure> {
     let limit = state.request.as_ref()?.limits.cost_usd?;
     (spent_usd >= limit && by_stage_usd > 0.0).then(|| {
         let said = format!("the cost limit of {limit} USD is reached ({spent_usd:.4} USD spent)");
-        let hint = "raise limits.cost_usd and retry";
-        Failure::new(ErrorKind::Permanent, format!("{said}; {hint}"))
+        let hint = "rewind with a higher `limits.cost_usd` to go on";
+        let message = format!("{}; it is not done again: {said}; {hint}", error.message);
+        Failure::new(ErrorKind::Permanent, message).with_detail(error.detail.clone())
     })
 }
 
@@ -197,9 +235,10 @@ pub(super) fn wait(
         let said = format!("stage `{stage}` would wait for ever: give it a signal or a time");
         return Err(Refusal::NotNow(said));
     }
-    let limit = policies(state, stage).and_then(|(_, p)| p.wait_limit_ms).unwrap_or(0);
+    let limit = policies(state, stage).and_then(|(_, p)| p.wait_limit_ms);
     let since = waiting_since(state, stage).unwrap_or(at);
-    let deadline = since + TimeDelta::milliseconds(i64::try_from(limit).unwrap_or(i64::MAX / 2));
+    let deadline = later(since, limit.unwrap_or(DEFAULT_WAIT_LIMIT_MS));
+    let cost = cost.counted();
     let mut events = spent(&Report { stage, attempt: *attempt, cost, log_digest: &None });
     events.push(Event::StageWaiting {
         stage: stage.clone(),
@@ -224,20 +263,25 @@ pub(super) fn wake(
     stage: &str,
 ) -> Result<Vec<Event>, Refusal> {
     let found = find(state, stage)?;
-    let StageState::Waiting { attempt, signal, wake_at, .. } = &found.state else {
+    let StageState::Waiting { attempt, .. } = found.state else {
         let now = found.state.as_str();
         return Err(Refusal::NotNow(format!("stage `{stage}` is {now}, not waiting")));
     };
-    let (stage, attempt) = (stage.to_owned(), *attempt);
-    let has_signal = signal.as_ref().is_some_and(|n| state.inbox.iter().any(|s| s.name == *n));
+    if !next::can_go_on(state, found, at) {
+        let said = format!("stage `{stage}` still waits: neither signal nor time has come");
+        return Err(Refusal::NotNow(said));
+    }
+    let stage = stage.to_owned();
+    if !next::next(state, at).contains(&Action::Wake { stage: stage.clone() }) {
+        let now = if state.pause.is_some() { "paused" } else { "ending" };
+        let said = format!("stage `{stage}` cannot go on now: the execution is {now}");
+        return Err(Refusal::NotNow(said));
+    }
     let resumed = Event::StageResumed { stage: stage.clone(), attempt };
-    if has_signal {
+    if next::has_its_signal(state, found) {
         return Ok(vec![resumed]);
     }
-    if wake_at.is_some_and(|due| due <= at) {
-        return Ok(vec![Event::TimerFired { stage, attempt }, resumed]);
-    }
-    Err(Refusal::NotNow(format!("stage `{stage}` still waits: neither signal nor time has come")))
+    Ok(vec![Event::TimerFired { stage, attempt }, resumed])
 }
 
 pub(super) fn expire_wait(
@@ -251,6 +295,10 @@ pub(super) fn expire_wait(
     };
     if *deadline > at {
         return Err(Refusal::NotNow(format!("stage `{stage}` may wait until {deadline}")));
+    }
+    if next::can_go_on(state, found, at) {
+        let said = format!("stage `{stage}` need not wait any more: its signal or time has come");
+        return Err(Refusal::NotNow(said));
     }
     let said = format!("waited too long for {}: {}", reason.kind, reason.detail);
     // A wait that ran out is not tried again: the next try would wait just as long.
@@ -303,8 +351,15 @@ fn spent(report: &Report<'_>) -> Vec<Event> {
     if report.cost.is_zero() {
         return Vec::new();
     }
-    let (stage, attempt, cost) = (report.stage.to_owned(), report.attempt, *report.cost);
+    let (stage, attempt, cost) = (report.stage.to_owned(), report.attempt, report.cost);
     vec![Event::BudgetSpent { stage, attempt, cost }]
+}
+
+/// No delay is longer than a year: a service may ask for more than the calendar has.
+const DELAY_MS_MAX: u64 = 366 * 24 * 3_600_000;
+
+fn later(at: DateTime<Utc>, ms: u64) -> DateTime<Utc> {
+    at + TimeDelta::milliseconds(ms.min(DELAY_MS_MAX) as i64)
 }
 
 fn running<'a>(state: &'a Execution, stage: &str, attempt: u32) -> Result<&'a Stage, Refusal> {

@@ -5,12 +5,24 @@
 
 use super::find;
 use crate::workflow::command::Refusal;
-use crate::workflow::event::{Event, Motive};
+use crate::workflow::definition::Definition;
+use crate::workflow::event::{Event, Motive, Request, is_too_deep, too_deep};
 use crate::workflow::failure::Failure;
 use crate::workflow::next::{self, Action};
 use crate::workflow::state::{Execution, Outcome, StageState};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use uuid::Uuid;
+
+/// A stream explains itself, so what it was asked for with must be readable for ever.
+pub(super) fn request(request: &Request) -> Result<Vec<Event>, Refusal> {
+    let parts =
+        [("task", &request.task), ("input", &request.input), ("settings", &request.settings)];
+    if let Some((name, _)) = parts.into_iter().find(|(_, part)| is_too_deep(part)) {
+        return Err(Refusal::NotNow(too_deep(&format!("`{name}` of the execution"))));
+    }
+    Ok(vec![Event::ExecutionRequested(Box::new(request.clone()))])
+}
 
 /// A claim over a dead worker cuts off what that one had running.
 pub(super) fn claim(state: &Execution, worker: Uuid, fence: Uuid) -> Vec<Event> {
@@ -33,6 +45,9 @@ pub(super) fn signal(
     }
     if name.is_empty() {
         return Err(Refusal::NotNow("a signal needs a name".to_owned()));
+    }
+    if is_too_deep(payload) {
+        return Err(Refusal::NotNow(too_deep(&format!("the content of signal `{name}`"))));
     }
     Ok(vec![Event::SignalReceived {
         name: name.to_owned(),
@@ -104,17 +119,19 @@ pub(super) fn rewind(
     if !(set.is_null() || set.is_object()) {
         return Err(Refusal::NotNow("settings to change must be an object".to_owned()));
     }
+    if is_too_deep(set) {
+        return Err(Refusal::NotNow(too_deep("the object of settings to change")));
+    }
     let Some(request) = &state.request else { return Err(Refusal::Unborn) };
     let definition = &request.definition;
     let first = definition.index_of(from).unwrap_or(0);
-    let reset = definition.downstream_of(first);
-    let not_before =
-        definition.needs_of(first).into_iter().find(|n| !state.stages[*n].state.is_done());
-    if let Some(open) = not_before {
-        let open = &definition.stages[open].name;
-        let said = format!("stage `{from}` needs `{open}`, which is not done; begin there");
+    if let Some(open) = definition.needs_of(first).into_iter().find(|n| is_open(state, *n)) {
+        let is_done = state.stages[open].state.is_done();
+        let (open, how) = (&definition.stages[open].name, if is_done { "failed" } else { "is not done" });
+        let said = format!("stage `{from}` needs `{open}`, which {how}; begin there");
         return Err(Refusal::NotNow(said));
     }
+    let reset = reset_by(state, definition, first);
     Ok(vec![Event::ExecutionRewound {
         from: from.to_owned(),
         branch: state.branch + 1,
@@ -122,6 +139,34 @@ pub(super) fn rewind(
         reset: reset.into_iter().map(|i| definition.stages[i].name.clone()).collect(),
         motive: motive.clone(),
     }])
+}
+
+/// Whether a stage still has to run: it is not done, or failed although it is required.
+fn is_open(state: &Execution, index: usize) -> bool {
+    let required = state.request.as_ref().is_none_or(|r| r.definition.stages[index].required);
+    match &state.stages[index].state {
+        StageState::Failed { .. } => required,
+        other => !other.is_done(),
+    }
+}
+
+/// The stage, and others that failed, each with everything behind it: what failed and stayed so
+/// would end the new branch at once.
+fn reset_by(state: &Execution, definition: &Definition, first: usize) -> Vec<usize> {
+    let has_failed = |i: &usize| state.stages[*i].state.is_done() && is_open(state, *i);
+    let others = (0..state.stages.len()).filter(has_failed);
+    let reset: BTreeSet<usize> =
+        others.chain([first]).flat_map(|i| definition.downstream_of(i)).collect();
+    reset.into_iter().collect()
+}
+
+/// The first stage that still has to run and whose needs are done.
+fn first_open(state: &Execution) -> Option<String> {
+    let definition = &state.request.as_ref()?.definition;
+    let may_begin = |i: &usize| {
+        is_open(state, *i) && !definition.needs_of(*i).into_iter().any(|n| is_open(state, n))
+    };
+    (0..state.stages.len()).find(may_begin).map(|i| state.stages[i].name.clone())
 }
 
 /// Back to the stage that failed, or to the first one that is not done.
@@ -137,13 +182,7 @@ pub(super) fn retry(state: &Execution, motive: &Motive) -> Result<Vec<Event>, Re
             return Err(Refusal::NotNow(format!("{said}{hint}")));
         }
     };
-    let first_open = || {
-        let open = |s: &&crate::workflow::state::Stage| {
-            !s.state.is_done() || matches!(s.state, StageState::Failed { .. })
-        };
-        state.stages.iter().find(open).map(|s| s.name.clone())
-    };
-    let Some(from) = failed_at.or_else(first_open) else {
+    let Some(from) = failed_at.or_else(|| first_open(state)) else {
         return Err(Refusal::NotNow("every stage is done; rewind to the one to repeat".to_owned()));
     };
     rewind(state, &from, &Value::Null, motive)

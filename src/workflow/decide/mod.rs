@@ -21,7 +21,7 @@ pub fn decide(
 ) -> Result<Vec<Event>, Refusal> {
     admit(state, command)?;
     match command {
-        Command::Request(request) => Ok(vec![Event::ExecutionRequested(request.clone())]),
+        Command::Request(request) => control::request(request),
         Command::Claim { worker, fence } => Ok(control::claim(state, *worker, *fence)),
         Command::Start { stage } => attempt::start(state, at, stage),
         Command::Skip { stage, reason } => attempt::skip(state, stage, reason),
@@ -32,10 +32,12 @@ pub fn decide(
             attempt::progress(state, stage, *attempt, message, *fraction)
         }
         Command::Succeed { stage, attempt, output, cost, log_digest } => {
+            let cost = cost.counted();
             let report = attempt::Report { stage, attempt: *attempt, cost, log_digest };
             attempt::succeed(state, at, &report, output)
         }
         Command::Fail { stage, attempt, error, cost, log_digest, jitter } => {
+            let cost = cost.counted();
             let report = attempt::Report { stage, attempt: *attempt, cost, log_digest };
             attempt::fail(state, at, &report, error, *jitter)
         }

@@ -1,0 +1,295 @@
+//! One call of the `git` program.
+//!
+//! Every call says which repository, worktree and index it means, so that nothing an agent left in a
+//! directory decides it; hooks, helpers and the configuration of the machine are off.
+
+use super::error::GitError;
+use super::lock::Lock;
+use crate::clients::process::{Captured, Command, Ended, Environment, capture};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Switched on or off for every call. `hooksPath` and `fsmonitor` would run programs, `gc` and
+/// `maintenance` would go on in the background, `fsync` makes a commit outlive a power cut.
+const SETTINGS: &[&str] = &[
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.quotePath=false",
+    "core.fsync=committed,reference",
+    "core.fsyncMethod=batch",
+    "commit.gpgsign=false",
+    "tag.gpgsign=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.ext.allow=never",
+    "safe.directory=*",
+    "submodule.recurse=false",
+    "advice.addEmbeddedRepo=false",
+];
+
+/// Only for repositories that are ours: what the user set up for theirs does not apply.
+const OWN_SETTINGS: &[&str] = &[
+    "core.attributesFile=/dev/null",
+    "core.excludesFile=/dev/null",
+    "core.autocrlf=false",
+    "core.safecrlf=false",
+];
+
+/// Who our commits are by.
+const NAME: &str = "Longhaul";
+const EMAIL: &str = "longhaul@localhost";
+
+/// How often a call is tried again that met a lock file.
+const LOCK_TRIES: u32 = 60;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// A repository as one or more calls see it.
+#[derive(Clone, Debug)]
+pub struct Git<'l> {
+    git_dir: Option<PathBuf>,
+    cwd: PathBuf,
+    work_tree: Option<PathBuf>,
+    index: Option<PathBuf>,
+    lock: Option<&'l Lock>,
+    is_own: bool,
+    timeout: Duration,
+}
+
+/// What a call printed, and whether it said no.
+#[derive(Debug)]
+pub struct Output {
+    /// Its exit code.
+    pub code: i32,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// The output as text, without the last line end.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
+    }
+
+    /// The parts of an output that is separated by NUL.
+    pub fn fields(&self) -> impl Iterator<Item = String> {
+        let parts = self.stdout.split(|byte| *byte == 0).filter(|part| !part.is_empty());
+        parts.map(|part| String::from_utf8_lossy(part).into_owned())
+    }
+}
+
+impl<'l> Git<'l> {
+    /// A repository of ours by its git directory.
+    pub fn own(git_dir: &Path) -> Git<'static> {
+        Git { git_dir: Some(git_dir.to_owned()), is_own: true, ..Git::here(git_dir) }
+    }
+
+    /// A call of ours that is about no repository yet.
+    pub(super) fn own_here(directory: &Path) -> Git<'static> {
+        Git { is_own: true, ..Git::here(directory) }
+    }
+
+    /// The user's repository by its git directory; their configuration applies, their hooks do not.
+    pub fn of_user(git_dir: &Path) -> Git<'static> {
+        Git { git_dir: Some(git_dir.to_owned()), ..Git::here(git_dir) }
+    }
+
+    /// Whatever repository `directory` belongs to, if any.
+    pub fn here(directory: &Path) -> Git<'static> {
+        Git {
+            git_dir: None,
+            cwd: directory.to_owned(),
+            work_tree: None,
+            index: None,
+            lock: None,
+            is_own: false,
+            timeout: Duration::from_secs(1_800),
+        }
+    }
+
+    /// With a worktree and an index of its own.
+    #[must_use]
+    pub fn with_tree(mut self, work_tree: &Path, index: &Path) -> Self {
+        self.cwd = work_tree.to_owned();
+        self.work_tree = Some(work_tree.to_owned());
+        self.index = Some(index.to_owned());
+        self
+    }
+
+    /// Under a lock that no other process can hold meanwhile: a lock file that git finds in its way
+    /// is then a dead one, and is removed.
+    #[must_use]
+    pub fn under<'m>(self, lock: &'m Lock) -> Git<'m> {
+        let Git { git_dir, cwd, work_tree, index, lock: _, is_own, timeout } = self;
+        Git { git_dir, cwd, work_tree, index, lock: Some(lock), is_own, timeout }
+    }
+
+    /// Runs a call that must succeed.
+    pub async fn run<S: AsRef<str>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<Output, GitError> {
+        self.run_with(args, None).await
+    }
+
+    /// The same with input.
+    pub async fn run_with<S: AsRef<str>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+        input: Option<&[u8]>,
+    ) -> Result<Output, GitError> {
+        let args: Vec<String> = args.into_iter().map(|a| a.as_ref().to_owned()).collect();
+        let output = self.ask(&args, input).await?;
+        if output.code == 0 { Ok(output) } else { Err(self.refused(&args, &output)) }
+    }
+
+    /// The trimmed output of a call that must succeed.
+    pub async fn text<S: AsRef<str>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<String, GitError> {
+        Ok(self.run(args).await?.text())
+    }
+
+    /// Whether a call that answers with its exit code says yes; 1 is no, anything else an error.
+    pub async fn is_so<S: AsRef<str>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<bool, GitError> {
+        let args: Vec<String> = args.into_iter().map(|a| a.as_ref().to_owned()).collect();
+        let output = self.ask(&args, None).await?;
+        match output.code {
+            0 => Ok(true),
+            1 => Ok(false),
+            _ => Err(self.refused(&args, &output)),
+        }
+    }
+
+    /// Runs a call; any exit code is an answer. Waits while another git holds a lock file.
+    pub async fn ask(&self, args: &[String], input: Option<&[u8]>) -> Result<Output, GitError> {
+        let mut tries = 0;
+        loop {
+            let output = self.call(args, input).await?;
+            let in_the_way = lock_file_in(&output).filter(|_| tries < LOCK_TRIES);
+            let Some(path) = in_the_way else { return Ok(output) };
+            tries += 1;
+            if self.lock.is_some() {
+                tracing::info!(path = %path.display(), "removing a lock file of a git that has died");
+                // Somebody may have been quicker; the next try shows whether it is gone.
+                let _ = std::fs::remove_file(&path);
+            } else {
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+        }
+    }
+
+    async fn call(&self, args: &[String], input: Option<&[u8]>) -> Result<Output, GitError> {
+        let command = self.command(args, input)?;
+        let captured = capture(command).await?;
+        match captured {
+            Captured { code: Some(code), ended_by: Ended::Itself, stdout, stderr } => {
+                Ok(Output { code, stdout, stderr })
+            }
+            Captured { ended_by: Ended::Timeout, .. } => Err(GitError::TimedOut {
+                command: shorten(args),
+                place: self.cwd.clone(),
+                seconds: self.timeout.as_secs(),
+            }),
+            Captured { ended_by: Ended::OutputLimit, .. } => Err(GitError::TooMuch {
+                command: shorten(args),
+                place: self.cwd.clone(),
+                limit_mb: OUTPUT_BYTES_MAX / 1_000_000,
+            }),
+            Captured { ended_by: Ended::Itself | Ended::Cancelled, stderr, .. } => {
+                let words = format!("it was ended by a signal {stderr}").trim_end().to_owned();
+                Err(GitError::Refused { command: shorten(args), place: self.cwd.clone(), words })
+            }
+        }
+    }
+
+    fn command(&self, args: &[String], input: Option<&[u8]>) -> Result<Command, GitError> {
+        let own: &[&str] = if self.is_own { OWN_SETTINGS } else { &[] };
+        let settings = SETTINGS.iter().chain(own).flat_map(|setting| ["-c", *setting]);
+        let mut command = Command::new("git", &self.cwd).args(settings);
+        if let Some(git_dir) = &self.git_dir {
+            command = command.args([Path::new("--git-dir"), git_dir]);
+        }
+        if let Some(work_tree) = &self.work_tree {
+            command = command.args([Path::new("--work-tree"), work_tree]);
+        }
+        command = match (input, self.lock) {
+            (Some(bytes), _) => command.stdin(bytes),
+            (None, Some(lock)) => command.stdin_file(lock.share()?),
+            (None, None) => command,
+        };
+        let limited = command.args(args).timeout(self.timeout).output_limit(OUTPUT_BYTES_MAX);
+        Ok(limited.env(self.environment()).gentle())
+    }
+
+    fn environment(&self) -> Environment {
+        let mut env = Environment::harmless(&[])
+            .with("LC_ALL", "C")
+            .with("GIT_TERMINAL_PROMPT", "0")
+            .with("GIT_OPTIONAL_LOCKS", "0")
+            .with("GIT_NO_REPLACE_OBJECTS", "1")
+            .with("GIT_AUTHOR_NAME", NAME)
+            .with("GIT_AUTHOR_EMAIL", EMAIL)
+            .with("GIT_COMMITTER_NAME", NAME)
+            .with("GIT_COMMITTER_EMAIL", EMAIL);
+        if self.is_own {
+            env = env
+                .with("GIT_CONFIG_NOSYSTEM", "1")
+                .with("GIT_CONFIG_GLOBAL", "/dev/null")
+                .with("GIT_ATTR_NOSYSTEM", "1")
+                .with("GIT_DEFAULT_REF_FORMAT", "files");
+        }
+        match &self.index {
+            Some(index) => env.with("GIT_INDEX_FILE", index),
+            None => env,
+        }
+    }
+
+    fn refused(&self, args: &[String], output: &Output) -> GitError {
+        let mut words = output.stderr.trim().to_owned();
+        if words.is_empty() {
+            words = format!("{} (exit code {})", output.text(), output.code);
+        }
+        let place = self.work_tree.as_ref().or(self.git_dir.as_ref()).unwrap_or(&self.cwd);
+        GitError::Refused { command: shorten(args), place: place.clone(), words }
+    }
+}
+
+/// What one call may print.
+const OUTPUT_BYTES_MAX: u64 = 64_000_000;
+
+/// The lock file that a call met, in git's words: `Unable to create '/x/index.lock': File exists.`
+fn lock_file_in(output: &Output) -> Option<PathBuf> {
+    let said = &output.stderr;
+    if output.code == 0 || !said.contains(".lock': File exists") {
+        return None;
+    }
+    let from = said.split_once("Unable to create '")?.1;
+    Some(PathBuf::from(from.split_once("': File exists")?.0))
+}
+
+fn shorten(args: &[String]) -> String {
+    let line = args.join(" ");
+    match line.char_indices().nth(120) {
+        Some((cut, _)) => format!("{}...", &line[..cut]),
+        None => line,
+    }
+}
+
+/// Whether git is there and new enough; looks once per process.
+pub async fn check_version() -> Result<(), GitError> {
+    static IS_NEW_ENOUGH: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    let look = async || {
+        let said = Git::here(Path::new("/")).text(["version"]).await?;
+        let found = said.trim_start_matches("git version ").to_owned();
+        let mut numbers = found.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+        let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        if version < (2, 38) { Err(GitError::TooOld { found }) } else { Ok(()) }
+    };
+    IS_NEW_ENOUGH.get_or_try_init(look).await.copied()
+}

@@ -1,0 +1,50 @@
+//! The stage kind `pr_creation`: proposes the commit on the forge, as the one change request of the
+//! execution.
+
+use super::workbench::Workbench;
+use super::{StageContext, StageExecutor, StageOutcome};
+use crate::clients::forge::Proposal;
+use crate::workflow::failure::{ErrorKind, Failure};
+use async_trait::async_trait;
+use serde_json::json;
+
+/// Proposes the change.
+pub(super) struct PrCreation;
+
+#[async_trait]
+impl StageExecutor for PrCreation {
+    fn outputs(&self) -> Option<Vec<&'static str>> {
+        Some(vec!["number", "url", "head_sha", "branch", "base"])
+    }
+
+    fn needs_repository(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, ctx: &StageContext) -> Result<StageOutcome, Failure> {
+        let bench = Workbench::open(ctx).await?;
+        let head = bench.current(ctx);
+        if head == bench.base.commit {
+            return Err(nothing_to_propose(&bench));
+        }
+        bench.mirror.need(&head).await?;
+        let forge = bench.forge(ctx)?;
+        let proposal = Proposal {
+            execution: ctx.input.execution_id,
+            title: &ctx.input.task.title,
+            branch: &bench.branch,
+            base: &bench.base.branch,
+            head: &head,
+        };
+        let change = forge.propose(&proposal).await?;
+        ctx.log(format!("change request #{}: {}", change.number, change.url));
+        Ok(StageOutcome::Done(json!(change)))
+    }
+}
+
+fn nothing_to_propose(bench: &Workbench) -> Failure {
+    let Workbench { base, .. } = bench;
+    let said = format!("there is nothing to propose: no commit on top of `{}`", base.branch);
+    let hint = "a stage of kind `code_generation` has to succeed, with a change, before this one";
+    Failure::new(ErrorKind::Permanent, format!("{said}; {hint}"))
+}

@@ -1,0 +1,236 @@
+//! Chooses the type of a task.
+//!
+//! Each type gets points from the words of the lexicon, weighted by where they stand, from the structure of the
+//! text and, later in one place (`model_points`), from a trained model. The described situation decides, not the
+//! word the author uses: "hotfix branch" makes no hotfix.
+
+use super::cue::{Cue, Section};
+use super::facts::Facts;
+use super::names::{RiskCategory, TaskType};
+use super::pieces::Zone;
+use super::reading::{Part, Reading};
+use super::weights::{CLASSES, log_probabilities};
+
+/// The chosen type and what else was possible.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) kind: TaskType,
+    /// Probability of the chosen type, 0 to 1.
+    pub(crate) confidence: f64,
+    /// All other types with theirs, likeliest first.
+    pub(crate) others: Vec<(TaskType, f64)>,
+}
+
+/// Points per type, in the order of `TaskType::ALL`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Points([f32; 8]);
+
+impl Points {
+    fn add(&mut self, kind: TaskType, points: f32) {
+        if let Some(slot) = self.0.get_mut(kind as usize) {
+            *slot += points;
+        }
+    }
+
+    fn of(&self, kind: TaskType) -> f32 {
+        self.0.get(kind as usize).copied().unwrap_or(0.0)
+    }
+}
+
+/// The type of the text.
+pub(crate) fn choose(reading: &Reading, facts: &Facts) -> Verdict {
+    let mut points = points(reading, facts);
+    if is_hotfix(reading, facts, &points) {
+        let top = TaskType::ALL.iter().map(|kind| points.of(*kind)).fold(0.0, f32::max);
+        points.add(TaskType::Hotfix, top + 1.5);
+    }
+    verdict(&points)
+}
+
+fn points(reading: &Reading, facts: &Facts) -> Points {
+    let mut points = Points::default();
+    // What people ask for when they give no hint: mostly something new.
+    points.add(TaskType::Feature, 0.5);
+    points.add(TaskType::Bugfix, 0.1);
+    prefix_points(reading, &mut points);
+    word_points(reading, &mut points);
+    structure_points(reading, facts, &mut points);
+    model_points(reading, &mut points);
+    points
+}
+
+fn word_points(reading: &Reading, points: &mut Points) {
+    let mut place = 0;
+    for part in &reading.parts {
+        let weight = match part.piece.zone {
+            Zone::In(Section::Request) => {
+                place += 1;
+                place_weight(place)
+            }
+            Zone::In(Section::Other | Section::Steps) => 0.4,
+            Zone::In(Section::Expected) => 0.3,
+            Zone::In(Section::Acceptance) => 0.2,
+            Zone::In(Section::Excluded) | Zone::Done | Zone::Code | Zone::Trace | Zone::Injected => continue,
+        };
+        part_points(reading, part, weight, points);
+    }
+}
+
+/// The first sentence is the title or the wish; of several wishes the first counts.
+const fn place_weight(place: usize) -> f32 {
+    match place {
+        0 | 1 => 1.6,
+        2 => 1.0,
+        3..=5 => 0.7,
+        6..=12 => 0.4,
+        _ => 0.15,
+    }
+}
+
+fn part_points(reading: &Reading, part: &Part, weight: f32, points: &mut Points) {
+    for hit in &part.hits {
+        let leading = is_leading(reading, part, hit.span.start);
+        let one = weight * hit.weight;
+        match hit.cue {
+            Cue::Defect => points.add(TaskType::Bugfix, one),
+            Cue::Verb(kind) if leading => points.add(kind, one * 1.4),
+            Cue::Verb(kind) => points.add(kind, one * 0.8),
+            Cue::Lead(kind) if leading => points.add(kind, one * 1.4),
+            // A thing in the first sentence is what the task is about; further down it is mentioned.
+            Cue::Object(kind) if weight >= 1.0 => points.add(kind, one * 1.25),
+            Cue::Object(kind) => points.add(kind, one * 0.6),
+            _ => {}
+        }
+    }
+}
+
+/// Words that may stand before the verb that a request begins with.
+const BEFORE_THE_VERB: &str = "please pls plz can could you we should need to must let's lets i just then also now first and hi hello hey all team kindly would like want the it's time someone somebody have has bitte und jetzt dann por favor y veuillez merci de il faut per favore e todo task wip ticket";
+
+/// Whether the word at `at` is the first that matters in its sentence.
+fn is_leading(reading: &Reading, part: &Part, at: usize) -> bool {
+    const LEAD_BYTES: usize = 40;
+    if at < part.piece.span.start || at > part.piece.span.start + LEAD_BYTES {
+        return false;
+    }
+    let before = reading.folded(super::fold::Span::new(part.piece.span.start, at));
+    before
+        .split(|c: char| !(c.is_alphanumeric() || c == '\''))
+        .filter(|word| !word.is_empty() && !word.chars().any(|c| c.is_ascii_digit()))
+        .all(|word| BEFORE_THE_VERB.split(' ').any(|known| known == word))
+}
+
+fn structure_points(reading: &Reading, facts: &Facts, points: &mut Points) {
+    if facts.trace {
+        points.add(TaskType::Bugfix, 1.3);
+    }
+    if facts.steps {
+        points.add(TaskType::Bugfix, 1.6);
+    }
+    let Some(first) = reading.parts.iter().find(|part| matches!(part.piece.zone, Zone::In(Section::Request))) else { return };
+    let asks = first.hits.iter().any(|hit| matches!(hit.cue, Cue::Verb(_) | Cue::Lead(_)) && is_leading(reading, first, hit.span.start));
+    for hit in first.hits.iter().filter(|hit| hit.span.start <= first.piece.span.start + 1) {
+        match hit.cue {
+            Cue::Opening if !asks => points.add(TaskType::Bugfix, hit.weight),
+            Cue::Sarcasm => points.add(TaskType::Bugfix, 1.6),
+            _ => {}
+        }
+    }
+    if facts.vulnerable >= 0.7 && !(asks && points.of(TaskType::Feature) > points.of(TaskType::Chore)) {
+        points.add(TaskType::Bugfix, 2.5);
+    }
+    let speed = reading.weight(Cue::Risk(RiskCategory::Performance));
+    if speed >= 1.0 && facts.defect < 0.8 && points.of(TaskType::Feature) < 1.6 {
+        points.add(TaskType::Refactor, 0.9);
+    }
+}
+
+/// The trained model, in proportion to how far it leaves "could be anything". It has read English only.
+fn model_points(reading: &Reading, points: &mut Points) {
+    const SHARE: f32 = 1.0;
+    const MOST: f32 = 2.0;
+    if reading.language.tag != "en" {
+        return;
+    }
+    let Some(logs) = log_probabilities(reading.text) else { return };
+    let even = -(CLASSES.len() as f32).ln();
+    for (kind, log) in CLASSES.into_iter().zip(logs) {
+        points.add(kind, (SHARE * (log - even)).clamp(-MOST, MOST));
+    }
+}
+
+/// `fix(parser): ...`, `[BUG] ...`, `Feature request: ...`: the author has filed it already.
+fn prefix_points(reading: &Reading, points: &mut Points) {
+    let start = reading.folded.len() - reading.folded.trim_start_matches([' ', '#', '*']).len();
+    let head: String = reading.folded.get(start..).unwrap_or("").chars().take(60).collect();
+    if let Some(kind) = conventional(&head) {
+        points.add(kind, 6.0);
+    } else if let Some(kind) = label(&head) {
+        points.add(kind, 3.0);
+    }
+}
+
+fn conventional(head: &str) -> Option<TaskType> {
+    let (prefix, rest) = head.split_once(": ").or_else(|| head.split_once(':'))?;
+    let word = prefix.trim_end_matches('!').split('(').next().unwrap_or("");
+    let scoped = prefix.contains('(') && prefix.trim_end_matches('!').ends_with(')');
+    if rest.trim().is_empty() || (word.len() != prefix.trim_end_matches('!').len() && !scoped) {
+        return None;
+    }
+    Some(match word {
+        "feat" => TaskType::Feature,
+        "fix" | "bugfix" | "hotfix" | "revert" => TaskType::Bugfix,
+        "docs" | "doc" => TaskType::Docs,
+        "test" | "tests" => TaskType::Test,
+        "chore" | "build" | "ci" | "deps" | "release" => TaskType::Chore,
+        "refactor" | "perf" | "style" => TaskType::Refactor,
+        "spike" | "poc" | "experiment" => TaskType::Experimental,
+        _ => return None,
+    })
+}
+
+fn label(head: &str) -> Option<TaskType> {
+    let name = match head.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0,
+        None => head.split_once([':', '：'])?.0,
+    };
+    Some(match name.trim() {
+        "bug" | "bug report" | "defect" | "regression" | "fehler" | "bogue" | "バグ" | "不具合" | "버그" | "缺陷" => TaskType::Bugfix,
+        "feature" | "feature request" | "user story" | "enhancement" | "wish" | "wunsch" | "request" | "要望" => TaskType::Feature,
+        "documentation" | "doku" | "文档" | "ドキュメント" | "문서" => TaskType::Docs,
+        "refactoring" | "cleanup" | "tech debt" => TaskType::Refactor,
+        "research" | "prototype" | "investigation" => TaskType::Experimental,
+        "maintenance" | "dependencies" => TaskType::Chore,
+        _ => return None,
+    })
+}
+
+/// An emergency, unless the text asks for something else in view of one ("write a runbook for outages").
+fn is_hotfix(reading: &Reading, facts: &Facts, points: &Points) -> bool {
+    if !facts.is_emergency() {
+        return false;
+    }
+    let harm = facts.outage + facts.active_harm;
+    let repair = points.of(TaskType::Bugfix) + harm;
+    let others = [TaskType::Feature, TaskType::Refactor, TaskType::Experimental, TaskType::Docs, TaskType::Test, TaskType::Chore];
+    let rival = others.iter().map(|kind| points.of(*kind)).fold(0.0, f32::max);
+    let asked_first = reading.parts.first().is_some_and(|first| {
+        let other_work = |kind| !matches!(kind, TaskType::Bugfix | TaskType::Hotfix | TaskType::Chore);
+        first.hits.iter().any(|hit| matches!(hit.cue, Cue::Verb(kind) | Cue::Lead(kind) if other_work(kind)) && is_leading(reading, first, hit.span.start))
+    });
+    repair >= if asked_first { rival + 1.0 } else { rival * 0.6 }
+}
+
+/// Probabilities by softmax. Points are no logarithms; the divisor was chosen so that one clear word beats
+/// silence at about 0.6.
+fn verdict(points: &Points) -> Verdict {
+    const SPREAD: f64 = 1.1;
+    let scores: Vec<(TaskType, f64)> = TaskType::ALL.iter().map(|kind| (*kind, f64::from(points.of(*kind)) / SPREAD)).collect();
+    let top = scores.iter().map(|(_, score)| *score).fold(f64::MIN, f64::max);
+    let total: f64 = scores.iter().map(|(_, score)| (score - top).exp()).sum();
+    let mut ranked: Vec<(TaskType, f64)> = scores.into_iter().map(|(kind, score)| (kind, (score - top).exp() / total)).collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let mut ranked = ranked.into_iter();
+    let (kind, confidence) = ranked.next().unwrap_or((TaskType::Feature, 0.0));
+    Verdict { kind, confidence, others: ranked.collect() }
+}

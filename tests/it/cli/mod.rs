@@ -1,0 +1,9 @@
+//! The built binary, as a user runs it: commands, exit codes, JSON, bad input, crashes.
+
+mod bad_input;
+mod commands;
+mod crash;
+mod embedded_home;
+mod examples;
+mod harness;
+mod main_job;
