@@ -12,7 +12,7 @@ pub(crate) mod notation;
 pub(crate) mod story;
 
 use std::path::{Path, PathBuf};
-use story::{Story, Unreadable, Wrong};
+use story::{Story, Told, Unreadable, Wrong};
 
 macro_rules! files {
     ($($name:ident: $file:literal),* $(,)?) => {
@@ -55,14 +55,17 @@ pub(crate) fn stories_of(file: &str) -> Vec<Story> {
     story::stories(&read(file)).unwrap_or_else(unreadable)
 }
 
+/// What a story gives when it is told.
+pub(crate) fn told(file: &str, story: &Story) -> Told {
+    story::tell(story).unwrap_or_else(|(line, said)| {
+        panic!("tests/scenarios/{file}:{line}: {}\n  {said}", story.title)
+    })
+}
+
 fn check(file: &str) {
-    let mut wrong = Vec::new();
-    for story in stories_of(file) {
-        let told = story::tell(&story).unwrap_or_else(|(line, said)| {
-            panic!("tests/scenarios/{file}:{line}: {}\n  {said}", story.title)
-        });
-        wrong.extend(told.wrong);
-    }
+    let stories = stories_of(file);
+    assert!(!stories.is_empty(), "tests/scenarios/{file} tells nothing; remove it from the list");
+    let wrong: Vec<Wrong> = stories.iter().flat_map(|s| told(file, s).wrong).collect();
     if std::env::var_os("LONGHAUL_UPDATE").is_some() {
         std::fs::write(directory().join(file), updated(&read(file), &wrong)).expect("written");
         return;
@@ -95,4 +98,67 @@ fn updated(text: &str, wrong: &[Wrong]) -> String {
         lines.splice(first - 1..*last, shown.collect::<Vec<_>>());
     }
     lines.join("\n") + "\n"
+}
+
+fn told_of(text: &str) -> Result<Told, Unreadable> {
+    story::tell(&story::stories(text)?[0])
+}
+
+#[test]
+fn a_failing_story_says_what_is_the_case_and_what_to_edit() {
+    let text = "# Build, then ship.\nstages  build\ngiven   ExecutionRequested\nwhen    Start build\n\
+                then    StageStarted build #2\n";
+    let told = told_of(text).expect("readable");
+    let said = explained("build.txt", &told.wrong[0]);
+    insta::assert_snapshot!(said, @r"
+
+    tests/scenarios/build.txt:5: Build, then ship
+    then
+      - StageStarted build #2
+      + StageStarted build #1
+    ");
+    let mended = updated(text, &told.wrong);
+    assert!(mended.ends_with("then    StageStarted build #1\n"), "{mended}");
+    assert!(told_of(&mended).expect("readable").wrong.is_empty());
+}
+
+#[test]
+fn an_unreadable_story_says_where_and_why() {
+    #[track_caller]
+    fn check(lines: &str, expected: &str) {
+        let (line, said) = told_of(&format!("# A story.\nstages  build\n{lines}")).expect_err(lines);
+        assert_eq!(format!("{line}: {said}"), expected);
+    }
+    check("whenn   Start build", "3: `whenn` is no keyword; there are given, at, when, then, next, state, [\"workflow\", \"catalog\", \"stages\", \"limits\", \"input\", \"settings\", \"task\"]");
+    check("at      noon", "3: `noon` is no time; write +30s");
+    check("at      +2s\nat      +1s", "4: it is +2s already; time does not go back");
+    check("then    nothing", "3: `then` of nothing: no `when` before");
+    check("when    Start build", "3: refused: the execution does not exist\n  (and no `then` says so)");
+    check("when    Strat build", "3: `Strat build`: unknown variant `Strat`, expected one of `Request`, `Claim`, `Start`, `Skip`, `RecordStep`, `Progress`, `Succeed`, `Fail`, `Wait`, `Wake`, `ExpireWait`, `Interrupt`, `Abandon`, `Signal`, `Pause`, `Resume`, `Cancel`, `ConfirmCancel`, `Conclude`, `Rewind`, `Retry`");
+    check("given   StageStarted build #x", "3: `#x` is no attempt");
+    check("stages  build hurry", "3: `build hurry`: what is `hurry`?");
+    check("stages  build when input.x about 3", "3: a condition on `input.x` has no test `about`");
+    check("catalog  hotfixx", "3: there is no workflow `hotfixx`");
+}
+
+#[test]
+fn durations_and_times_are_shown_as_they_are_read() {
+    for text in ["0s", "250ms", "15s", "1h30m", "7d5s", "1d2h3m4s5ms"] {
+        let ms = notation::duration(text).expect(text);
+        assert_eq!(notation::show_duration(ms), text);
+        assert_eq!(notation::time(&format!("+{text}")).map(notation::show_time), Some(format!("+{text}")));
+    }
+    for text in ["", "15", "s", "15x", "1h-2m"] {
+        assert_eq!(notation::duration(text), None, "{text}");
+    }
+}
+
+#[test]
+fn every_file_of_stories_is_told() {
+    let entries = std::fs::read_dir(directory()).expect("tests/scenarios");
+    let names = entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned());
+    let mut untold: Vec<String> =
+        names.filter(|n| n != "README.txt" && !FILES.contains(&n.as_str())).collect();
+    untold.sort();
+    assert!(untold.is_empty(), "name these in `files!` of tests/it/scenarios.rs: {untold:?}");
 }

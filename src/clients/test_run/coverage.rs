@@ -23,10 +23,7 @@ pub(super) fn total(lines: &Lines<'_>) -> Option<f64> {
         if line.len() > 400 || !line.bytes().any(|byte| byte == b'%' || byte == b'|') {
             continue;
         }
-        if let Some(share) = GO_PACKAGE
-            .captures(line)
-            .and_then(|found| percent(&found[1]))
-        {
+        if let Some(share) = GO_PACKAGE.captures(line).and_then(|found| percent(&found[1])) {
             // A package is listed twice with `-v`, next to `PASS` and in its result.
             if line.starts_with("ok  \t") {
                 go_packages.push(share);
@@ -46,10 +43,8 @@ fn of_line(line: &str) -> Option<f64> {
         return percent(&found[1]);
     }
     if TOTAL.is_match(line) {
-        let shares: Vec<f64> = PERCENT
-            .captures_iter(line)
-            .filter_map(|found| percent(&found[1]))
-            .collect();
+        let shares: Vec<f64> =
+            PERCENT.captures_iter(line).filter_map(|found| percent(&found[1])).collect();
         // coverage.py prints one; llvm-cov prints those of regions, functions, lines, branches.
         return shares.get(2).or(shares.last()).copied();
     }
@@ -67,12 +62,7 @@ fn of_table(columns: &str) -> Option<f64> {
     let numbers: Vec<f64> = columns
         .split('|')
         .filter_map(|cell| {
-            percent(
-                NUMBER
-                    .find(cell.trim())
-                    .filter(|n| n.len() == cell.trim().len())?
-                    .as_str(),
-            )
+            percent(NUMBER.find(cell.trim()).filter(|n| n.len() == cell.trim().len())?.as_str())
         })
         .collect();
     match numbers[..] {
@@ -84,8 +74,5 @@ fn of_table(columns: &str) -> Option<f64> {
 }
 
 fn percent(digits: &str) -> Option<f64> {
-    digits
-        .parse()
-        .ok()
-        .filter(|share| (0.0..=100.0).contains(share))
+    digits.parse().ok().filter(|share| (0.0..=100.0).contains(share))
 }

@@ -59,10 +59,7 @@ fn head(verdict: &Verdict) -> String {
     if summary.executed() + summary.skipped > 0 {
         let (failed, passed, skipped) = (summary.failed, summary.passed, summary.skipped);
         let name = summary.framework.name();
-        let _ = write!(
-            head,
-            ": {failed} failed, {passed} passed, {skipped} skipped ({name})"
-        );
+        let _ = write!(head, ": {failed} failed, {passed} passed, {skipped} skipped ({name})");
     }
     head.push_str(".\n");
     for note in &verdict.notes {
@@ -76,9 +73,7 @@ fn groups(summary: &Summary) -> Vec<(&Failure, Vec<&str>)> {
     let mut groups: Vec<(&Failure, Vec<&str>)> = Vec::new();
     let mut positions = std::collections::HashMap::new();
     for failure in &summary.failures {
-        let position = *positions
-            .entry(failure.message.as_str())
-            .or_insert(groups.len());
+        let position = *positions.entry(failure.message.as_str()).or_insert(groups.len());
         match groups.get_mut(position) {
             // Without a message nothing says that they have the same cause.
             Some((_, names)) if !failure.message.is_empty() => names.push(&failure.name),
@@ -94,11 +89,7 @@ fn usefulness(failure: &Failure) -> u8 {
     let blocks = ["does not compile", "does not build", "cannot be loaded"];
     match failure {
         _ if blocks.iter().any(|start| failure.name.starts_with(start)) => 0,
-        Failure {
-            line: Some(_),
-            message,
-            ..
-        } if !message.is_empty() => 1,
+        Failure { line: Some(_), message, .. } if !message.is_empty() => 1,
         Failure { message, .. } if !message.is_empty() => 2,
         _ => 3,
     }
@@ -119,11 +110,7 @@ fn entry_head((failure, names): &(&Failure, Vec<&str>)) -> String {
     if names.len() > 1 {
         let others: Vec<&str> = names.iter().skip(1).take(5).copied().collect();
         let more = names.len() - 1 - others.len();
-        let rest = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         let _ = writeln!(text, "   the same in: {}{rest}", others.join(", "));
     }
     text

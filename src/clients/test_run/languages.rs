@@ -82,10 +82,8 @@ pub(super) fn count(files: &[String]) -> Vec<(String, usize)> {
             *counts.entry(language).or_default() += 1;
         }
     }
-    let mut counts: Vec<(String, usize)> = counts
-        .into_iter()
-        .map(|(language, files)| (language.to_owned(), files))
-        .collect();
+    let mut counts: Vec<(String, usize)> =
+        counts.into_iter().map(|(language, files)| (language.to_owned(), files)).collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     counts
 }

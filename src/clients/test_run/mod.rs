@@ -28,7 +28,6 @@ pub use readers::Framework;
 pub use readers::junit::read_junit;
 pub use report::collect_report;
 pub use summary::{Failure, Summary};
-pub use text::{MESSAGE_CHARS_MAX, keep_head_and_tail};
 pub use verdict::{Outcome, Verdict, read, read_with_report};
 
 #[cfg(test)]

@@ -21,24 +21,13 @@ const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// `None` when there are none. A file that cannot be read or ends early makes the sum incomplete. The
 /// work is bounded in folders entered, files and bytes.
 pub fn collect_report(root: &Path, report: &ReportFile, since: SystemTime) -> Option<Summary> {
-    let parts: Vec<&str> = report
-        .path
-        .split('/')
-        .filter(|part| !part.is_empty())
-        .collect();
-    let mut search = Search {
-        found: Vec::new(),
-        entries_left: ENTRIES_MAX,
-    };
+    let parts: Vec<&str> = report.path.split('/').filter(|part| !part.is_empty()).collect();
+    let mut search = Search { found: Vec::new(), entries_left: ENTRIES_MAX };
     search.walk(root, &parts);
     let mut files = search.found;
     files.sort();
     let mut sum: Option<Summary> = None;
-    for file in files
-        .iter()
-        .filter(|file| is_fresh(file, since))
-        .take(FILES_MAX)
-    {
+    for file in files.iter().filter(|file| is_fresh(file, since)).take(FILES_MAX) {
         let read = read_file(file).and_then(|text| match report.format {
             ReportFormat::Junit => read_junit(&text),
         });

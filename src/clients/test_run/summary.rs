@@ -123,22 +123,12 @@ pub(super) struct Reading {
 impl Reading {
     /// A reading of figures, complete as long as nothing says otherwise.
     pub(super) fn figures(passed: u64, failed: u64, skipped: u64) -> Self {
-        Self {
-            passed,
-            failed,
-            skipped,
-            complete: true,
-            ..Self::default()
-        }
+        Self { passed, failed, skipped, complete: true, ..Self::default() }
     }
 
     /// A reading that says there was nothing to run.
     pub(super) fn none() -> Self {
-        Self {
-            complete: true,
-            says_none: true,
-            ..Self::default()
-        }
+        Self { complete: true, says_none: true, ..Self::default() }
     }
 
     /// Adds the figures of a further block of the same framework.
@@ -149,9 +139,7 @@ impl Reading {
         self.complete &= other.complete;
         self.says_none |= other.says_none;
         self.note = self.note.or(other.note);
-        for failure in other.failures {
-            self.fail(failure);
-        }
+        self.fail_all(other.failures);
     }
 
     /// Adds several blocks; without any there is no reading.
@@ -162,11 +150,22 @@ impl Reading {
         })
     }
 
+    /// How many tests it speaks of.
+    pub(super) fn total(&self) -> u64 {
+        self.passed.saturating_add(self.failed).saturating_add(self.skipped)
+    }
+
     /// Keeps a failure, as long as there is room.
     pub(super) fn fail(&mut self, failure: Failure) {
         if self.failures.len() < FAILURES_MAX {
             self.failures.push(failure);
         }
+    }
+
+    /// Keeps failures, as long as there is room.
+    pub(super) fn fail_all(&mut self, failures: impl IntoIterator<Item = Failure>) {
+        let room = FAILURES_MAX.saturating_sub(self.failures.len());
+        self.failures.extend(failures.into_iter().take(room));
     }
 
     /// The same figures under the name of their framework.

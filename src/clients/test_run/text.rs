@@ -9,16 +9,13 @@ use std::ops::RangeInclusive;
 use regex::Regex;
 
 /// The longest message kept for one failure, in characters.
-pub const MESSAGE_CHARS_MAX: usize = 2_000;
+pub(super) const MESSAGE_CHARS_MAX: usize = 2_000;
 
 /// Builds a pattern that is written in this program.
 ///
 /// The only place where a pattern may panic: its text is a constant, so a wrong one is a mistake in
 /// the source, and the first test that reaches it says so.
-#[expect(
-    clippy::expect_used,
-    reason = "the source of the pattern is a constant of this program"
-)]
+#[expect(clippy::expect_used, reason = "the source of the pattern is a constant of this program")]
 pub(super) fn pattern(source: &'static str) -> Regex {
     Regex::new(source).expect("a pattern written in the program is valid")
 }
@@ -145,41 +142,16 @@ impl<'a> Lines<'a> {
 fn without_task(line: &str) -> &str {
     // Most lines do not even have the words.
     let head = &line[..boundary(line, 120)];
-    if !["test", "unit", "check"]
-        .iter()
-        .any(|word| head.contains(word))
-    {
+    if !["test", "unit", "check"].iter().any(|word| head.contains(word)) {
         return line;
     }
     TASK.find(line).map_or(line, |task| &line[task.end()..])
 }
 
-/// Whether a line says that a part of the output was left out, in the words of
-/// [`keep_head_and_tail`] or in usual other ones (`[12,345 bytes omitted]`, `... 40 lines truncated`).
+/// Whether a line says that a part of the output was left out: `[12,345 bytes omitted]`,
+/// `... 40 bytes left out ...`, `--- truncated ---` and the like.
 pub(super) fn is_omission(line: &str) -> bool {
     line.len() <= 120 && OMITTED.is_match(line)
-}
-
-/// Keeps the beginning and the end of a long output, whole lines where possible, with a line in
-/// between that says how much is missing.
-///
-/// A third of `bytes_max` goes to the head (how the run began, the first compiler error), the rest to
-/// the tail (failures and the closing summary). The result may exceed `bytes_max` by the marker line.
-pub fn keep_head_and_tail(output: &str, bytes_max: usize) -> String {
-    if output.len() <= bytes_max {
-        return output.to_owned();
-    }
-    let head = &output[..boundary(output, bytes_max / 3)];
-    let head = head.rfind('\n').map_or(head, |end| &head[..=end]);
-    let tail = &output[boundary(output, output.len() - (bytes_max - bytes_max / 3))..];
-    let tail = tail.find('\n').map_or(tail, |end| &tail[end + 1..]);
-    let omitted = output.len() - head.len() - tail.len();
-    let line_break = if head.is_empty() || head.ends_with('\n') {
-        ""
-    } else {
-        "\n"
-    };
-    format!("{head}{line_break}[{omitted} bytes omitted]\n{tail}")
 }
 
 /// The last place at or before `index` where a character begins.
@@ -229,10 +201,8 @@ pub(super) fn message<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
         .map(|line| line.len() - line.trim_start_matches(' ').len())
         .min()
         .unwrap_or(0);
-    let text: Vec<&str> = lines
-        .iter()
-        .map(|line| line.get(indent..).unwrap_or("").trim_end())
-        .collect();
+    let text: Vec<&str> =
+        lines.iter().map(|line| line.get(indent..).unwrap_or("").trim_end()).collect();
     bounded(&text.join("\n"), MESSAGE_CHARS_MAX)
 }
 

@@ -119,9 +119,7 @@ fn recognise(lines: &mut Lines<'_>, planned: Framework) -> Found {
     if found.recognised {
         return found;
     }
-    let others = Framework::ALL
-        .iter()
-        .filter(|framework| !family.contains(framework));
+    let others = Framework::ALL.iter().filter(|framework| !family.contains(framework));
     let mut found = gather(lines, others.copied());
     if !found.recognised {
         found.summary.framework = planned;
@@ -139,25 +137,14 @@ fn gather(lines: &mut Lines<'_>, frameworks: impl Iterator<Item = Framework>) ->
         summary: Summary::default(),
         recognised: !readings.is_empty(),
         says_none: !readings.is_empty() && readings.iter().all(|(_, reading)| reading.says_none),
-        notes: readings
-            .iter()
-            .filter_map(|(_, r)| r.note)
-            .map(str::to_owned)
-            .collect(),
+        notes: readings.iter().filter_map(|(_, r)| r.note).map(str::to_owned).collect(),
     };
     if readings.len() > 1 {
-        let names: Vec<&str> = readings
-            .iter()
-            .map(|(framework, _)| framework.name())
-            .collect();
-        found.notes.push(format!(
-            "the figures are summed over {}",
-            names.join(" and ")
-        ));
+        let names: Vec<&str> = readings.iter().map(|(framework, _)| framework.name()).collect();
+        found.notes.push(format!("the figures are summed over {}", names.join(" and ")));
     }
-    let summaries = readings
-        .into_iter()
-        .map(|(framework, reading)| reading.into_summary(framework));
+    let summaries =
+        readings.into_iter().map(|(framework, reading)| reading.into_summary(framework));
     let sum = summaries.reduce(|mut all, part| {
         all.add(part);
         all
@@ -183,15 +170,10 @@ impl Found {
             // What the console says besides tests: compile errors of another module.
             failures.extend(console.failures.iter().cloned());
         }
-        self.summary = Summary {
-            failures,
-            framework,
-            ..report
-        };
+        self.summary = Summary { failures, framework, ..report };
         self.recognised = true;
         self.says_none = false;
-        self.notes
-            .retain(|note| !note.starts_with("gradle prints figures"));
+        self.notes.retain(|note| !note.starts_with("gradle prints figures"));
     }
 }
 
@@ -202,10 +184,9 @@ fn judge(found: &Found, exit_code: Option<i32>, planned: Framework) -> Judgement
     let summary = &found.summary;
     let something_failed = summary.failed > 0 || !summary.failures.is_empty();
     match exit_code {
-        None if something_failed => (
-            Outcome::Failed,
-            Some("the command was killed before it ended".to_owned()),
-        ),
+        None if something_failed => {
+            (Outcome::Failed, Some("the command was killed before it ended".to_owned()))
+        }
         None => {
             let reason = "the command ended without an exit code: it was killed or timed out";
             (Outcome::Inconclusive(reason.to_owned()), None)
@@ -240,10 +221,7 @@ fn judge_good_end(found: &Found, planned: Framework) -> Judgement {
         );
         return (Outcome::Inconclusive(reason), None);
     }
-    (
-        Outcome::Passed,
-        Some("judged by its exit code alone".to_owned()),
-    )
+    (Outcome::Passed, Some("judged by its exit code alone".to_owned()))
 }
 
 fn judge_bad_end(found: &Found, code: i32, planned: Framework, failed: bool) -> Judgement {
@@ -253,10 +231,7 @@ fn judge_bad_end(found: &Found, code: i32, planned: Framework, failed: bool) -> 
         .any(|framework| matches!(framework, Framework::Pytest | Framework::Unittest));
     // Both Python runners end with 5 when they collected nothing.
     if !executed && !failed && (found.says_none || (code == 5 && python)) {
-        return (
-            Outcome::NoTests,
-            Some(format!("no test was found (exit code {code})")),
-        );
+        return (Outcome::NoTests, Some(format!("no test was found (exit code {code})")));
     }
     // The shell's codes for a program that it could not start. No change of the code mends that.
     if !found.recognised && matches!(code, 126 | 127) {
@@ -280,12 +255,7 @@ fn finish(
     exit_code: Option<i32>,
     plan: Option<&TestPlan>,
 ) -> Verdict {
-    let Found {
-        mut summary,
-        recognised,
-        mut notes,
-        ..
-    } = found;
+    let Found { mut summary, recognised, mut notes, .. } = found;
     notes.extend(note);
     let went_wrong = matches!(outcome, Outcome::Failed | Outcome::Inconclusive(_));
     summary.complete &= recognised && !matches!(outcome, Outcome::Inconclusive(_));
@@ -295,12 +265,7 @@ fn finish(
     if went_wrong && summary.executed() == 0 {
         notes.extend(plan.and_then(|plan| plan.hint.clone()));
     }
-    Verdict {
-        outcome,
-        summary,
-        exit_code,
-        notes,
-    }
+    Verdict { outcome, summary, exit_code, notes }
 }
 
 /// The end of the output, for a failure that nothing else explains.

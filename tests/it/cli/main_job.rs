@@ -11,14 +11,14 @@ fn stage<'a>(view: &'a Value, name: &str) -> &'a Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_becomes_a_merged_change() {
     let (program, repository) = (Program::new().await, Repository::new());
-    let text = "Fix the answer: it must be 42, see `answer`";
+    let text = "Fix the answer: it must be 42, see `test.sh`";
     let arguments = [
         "run", text, "--json", "--workflow", "default", "--repo", &repository.text(), "--agent-command", GOOD_AGENT,
     ];
     let view = program.run(&arguments).expect_code(0).json();
     assert_eq!(view["status"], "completed", "{view:#}");
     assert_eq!(view["progress"], 1.0);
-    assert_eq!(view["task"]["affected_files"], json!(["answer"]));
+    assert_eq!(view["task"]["affected_files"], json!(["test.sh"]));
     assert_eq!(stage(&view, "code_generation")["output"]["modified_files"], json!(["answer"]));
     assert_eq!(stage(&view, "validation")["output"]["status"], "success");
     let merged = stage(&view, "deployment")["output"]["version"].as_str().expect("a commit").to_owned();

@@ -52,9 +52,11 @@ pub(crate) struct Wrong {
     pub(crate) actual: Vec<String>,
 }
 
-/// What a telling gives.
+/// What a telling gives: who did what, what is wrong, and how things stand in the end.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
+    pub(crate) state: Execution,
+    pub(crate) now: DateTime<Utc>,
     pub(crate) history: Vec<(Happened, &'static str)>,
     pub(crate) wrong: Vec<Wrong>,
 }
@@ -137,7 +139,8 @@ pub(crate) fn tell(story: &Story) -> Result<Told, Unreadable> {
         teller.step(step)?;
     }
     teller.no_refusal_is_left()?;
-    Ok(teller.told)
+    let Teller { state, now, told, .. } = teller;
+    Ok(Told { state, now, ..told })
 }
 
 impl Teller<'_> {

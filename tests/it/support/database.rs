@@ -149,8 +149,17 @@ async fn template(root: &Path, attachment: &Attachment) -> String {
         let store = Store::connect(&Connect::to(attachment.url(&raw))).await.expect("a store");
         store.migrate().await.expect("the migrations run");
         store.close().await;
-        // Renamed when complete, so that a killed run leaves no half template under the name.
-        admin.execute(format!("alter database {raw} rename to {name}").as_str()).await.expect("a template");
+        // Renamed when complete, so that a killed run leaves no half template under the name. A
+        // connection that was just closed may still count as a user for a moment.
+        let rename = format!("alter database {raw} rename to {name}");
+        super::eventually("the template is nobody's", || {
+            let (url, rename) = (attachment.url("postgres"), rename.clone());
+            async move {
+                let mut admin = PgConnection::connect(&url).await.ok()?;
+                admin.execute(rename.as_str()).await.ok()
+            }
+        })
+        .await;
     }
     name
 }

@@ -92,16 +92,14 @@ fn dialect(language: &str) -> Option<Dialect> {
         }
         "Go" => by_line(&GO_TEST, &GO_SKIP),
         "Java" | "Kotlin" | "Groovy" => by_attribute(&JVM_TEST, &JVM_FN, &JVM_SKIP),
-        "Scala" => Dialect {
-            test: Some(&SCALA_TEST),
-            ..by_attribute(&JVM_TEST, &JVM_FN, &JVM_SKIP)
-        },
+        "Scala" => {
+            Dialect { test: Some(&SCALA_TEST), ..by_attribute(&JVM_TEST, &JVM_FN, &JVM_SKIP) }
+        }
         "C#" | "F#" | "Visual Basic" => by_attribute(&CS_TEST, &CS_FN, &CS_SKIP),
         "Ruby" => by_line(&RUBY_TEST, &RUBY_SKIP),
-        "PHP" => Dialect {
-            test: Some(&PHP_TEST),
-            ..by_attribute(&PHP_ATTRIBUTE, &PHP_FN, &PHP_SKIP)
-        },
+        "PHP" => {
+            Dialect { test: Some(&PHP_TEST), ..by_attribute(&PHP_ATTRIBUTE, &PHP_FN, &PHP_SKIP) }
+        }
         "Elixir" => by_line(&ELIXIR_TEST, &ELIXIR_SKIP),
         "Swift" => Dialect {
             test: Some(&SWIFT_TEST),
@@ -130,15 +128,9 @@ pub(super) fn find(language: &str, lines: &[&str]) -> Found {
         return found;
     };
     let mut above = Above::default();
-    for line in lines
-        .iter()
-        .map(|line| line.trim())
-        .filter(|line| !line.is_empty())
-    {
+    for line in lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()) {
         let skips = dialect.skip.is_match(line);
-        above.is_test |= dialect
-            .attribute
-            .is_some_and(|attribute| attribute.is_match(line));
+        above.is_test |= dialect.attribute.is_some_and(|attribute| attribute.is_match(line));
         if let Some(name) = definition(&dialect, &above, line) {
             if skips || !above.skips.is_empty() {
                 found.marks.push(format!("test {name}"));
@@ -181,10 +173,7 @@ fn definition(dialect: &Dialect, above: &Above, line: &str) -> Option<String> {
 }
 
 fn last_group<'l>(found: &regex::Captures<'l>) -> Option<&'l str> {
-    (1..found.len())
-        .rev()
-        .find_map(|group| found.get(group))
-        .map(|group| group.as_str())
+    (1..found.len()).rev().find_map(|group| found.get(group)).map(|group| group.as_str())
 }
 
 /// Attributes, annotations and decorators, which belong to what follows.

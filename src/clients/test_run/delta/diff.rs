@@ -74,20 +74,13 @@ fn hunk_counts(line: &str) -> Option<(usize, usize)> {
         Some((_, count)) => count.parse().ok(),
         None => Some(1),
     };
-    Some((
-        count(old.strip_prefix('-')?)?,
-        count(new.strip_prefix('+')?)?,
-    ))
+    Some((count(old.strip_prefix('-')?)?, count(new.strip_prefix('+')?)?))
 }
 
 fn header(files: &mut Vec<FileDiff<'_>>, line: &str) {
     if let Some(paths) = line.strip_prefix("diff --git ") {
         let (old_path, new_path) = git_paths(paths);
-        files.push(FileDiff {
-            old_path,
-            new_path,
-            ..FileDiff::default()
-        });
+        files.push(FileDiff { old_path, new_path, ..FileDiff::default() });
         return;
     }
     // A plain `diff -u` has no line of git's; a further file begins where the last has its hunks.
@@ -144,10 +137,7 @@ fn git_paths(paths: &str) -> (String, String) {
 
 /// Takes git's quotes off a path: `"caf\303\251.py"`.
 fn unquoted(path: &str) -> String {
-    let Some(inner) = path
-        .strip_prefix('"')
-        .and_then(|path| path.strip_suffix('"'))
-    else {
+    let Some(inner) = path.strip_prefix('"').and_then(|path| path.strip_suffix('"')) else {
         return path.to_owned();
     };
     let mut bytes = Vec::with_capacity(inner.len());

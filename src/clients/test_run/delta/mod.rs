@@ -60,9 +60,7 @@ pub fn test_count_delta(diff: &str) -> TestDelta {
     }
     let moved = |tests: &[String]| {
         !tests.is_empty()
-            && tests
-                .iter()
-                .all(|test| balance.tests.get(test).is_none_or(|n| *n >= 0))
+            && tests.iter().all(|test| balance.tests.get(test).is_none_or(|n| *n >= 0))
     };
     TestDelta {
         deleted_files: deleted
@@ -147,10 +145,7 @@ pub fn is_test_path(path: &str) -> bool {
     let path = path.replace('\\', "/");
     let mut parts: Vec<&str> = path.split('/').collect();
     let name = parts.pop().unwrap_or("");
-    if parts
-        .iter()
-        .any(|folder| FOLDERS.contains(folder) || folder.ends_with(".Tests"))
-    {
+    if parts.iter().any(|folder| FOLDERS.contains(folder) || folder.ends_with(".Tests")) {
         return true;
     }
     let Some((stem, ending)) = name.rsplit_once('.') else {

@@ -18,33 +18,20 @@ patterns! {
 pub(super) fn native(project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
     let mut plans = Vec::new();
     let says = |file: &str, pattern: &regex::Regex| {
-        project
-            .read(file)
-            .is_some_and(|text| pattern.is_match(&text))
+        project.read(file).is_some_and(|text| pattern.is_match(&text))
     };
     if says("CMakeLists.txt", &CMAKE_TESTS) {
         let steps = "cmake -S . -B \"$d\" && cmake --build \"$d\" --parallel && \
                      ctest --test-dir \"$d\" --output-on-failure";
-        let plan = TestPlan::new(
-            c_or_cpp(project),
-            outside(steps),
-            Framework::Ctest,
-            "CMakeLists.txt",
-        );
+        let plan =
+            TestPlan::new(c_or_cpp(project), outside(steps), Framework::Ctest, "CMakeLists.txt");
         plans.push(plan.with_hint(missing_program("cmake", which)));
     }
-    let meson = project
-        .files()
-        .filter(|file| file.ends_with("meson.build"))
-        .take(30);
+    let meson = project.files().filter(|file| file.ends_with("meson.build")).take(30);
     if project.has("meson.build") && meson.into_iter().any(|file| says(file, &MESON_TESTS)) {
         let steps = "meson setup \"$d\" . && meson test -C \"$d\" --print-errorlogs";
-        let plan = TestPlan::new(
-            c_or_cpp(project),
-            outside(steps),
-            Framework::Meson,
-            "meson.build",
-        );
+        let plan =
+            TestPlan::new(c_or_cpp(project), outside(steps), Framework::Meson, "meson.build");
         plans.push(plan.with_hint(missing_program("meson", which)));
     }
     plans
@@ -56,27 +43,16 @@ fn outside(steps: &str) -> String {
 }
 
 fn c_or_cpp(project: &Project<'_>) -> &'static str {
-    let cpp = |file: &str| {
-        [".cpp", ".cc", ".cxx", ".hpp"]
-            .iter()
-            .any(|ending| file.ends_with(ending))
-    };
+    let cpp =
+        |file: &str| [".cpp", ".cc", ".cxx", ".hpp"].iter().any(|ending| file.ends_with(ending));
     if project.files().any(cpp) { "C++" } else { "C" }
 }
 
 /// See [`super::Detector`].
 pub(super) fn detect(project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
     let targets = [
-        (
-            &["GNUmakefile", "makefile", "Makefile"][..],
-            &*MAKE_TARGET,
-            "make",
-        ),
-        (
-            &["justfile", "Justfile", ".justfile"][..],
-            &*JUST_RECIPE,
-            "just",
-        ),
+        (&["GNUmakefile", "makefile", "Makefile"][..], &*MAKE_TARGET, "make"),
+        (&["justfile", "Justfile", ".justfile"][..], &*JUST_RECIPE, "just"),
         (&["Taskfile.yml", "Taskfile.yaml"][..], &*TASK, "task"),
     ];
     let mut plans: Vec<TestPlan> = targets
@@ -112,9 +88,5 @@ pub(super) fn detect(project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
 fn best_target<'t>(text: &'t str, pattern: &regex::Regex) -> Option<&'t str> {
     let targets = pattern.captures_iter(text).filter_map(|found| found.get(1));
     let names = targets.map(|target| target.as_str());
-    names.min_by_key(|name| {
-        ["test", "tests", "check"]
-            .iter()
-            .position(|known| known == name)
-    })
+    names.min_by_key(|name| ["test", "tests", "check"].iter().position(|known| known == name))
 }

@@ -18,19 +18,12 @@ pub(super) fn detect(project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
         .and_then(|text| serde_json::from_str(text.trim_start_matches('\u{feff}')).ok())
         .unwrap_or_default();
     let manager = Manager::of(project, &package);
-    let script = package["scripts"]["test"]
-        .as_str()
-        .filter(|script| !is_default(script));
+    let script = package["scripts"]["test"].as_str().filter(|script| !is_default(script));
     let plan = match script {
         Some(script) => {
             let framework = framework_of(script, &package["scripts"]);
-            TestPlan::new(
-                "JavaScript",
-                manager.test(),
-                framework,
-                "package.json scripts.test",
-            )
-            .with_hint(watch_hint(script))
+            TestPlan::new("JavaScript", manager.test(), framework, "package.json scripts.test")
+                .with_hint(watch_hint(script))
         }
         None if is_workspace(project, &package) => {
             let why = "package.json workspaces";
@@ -41,10 +34,7 @@ pub(super) fn detect(project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
             None => return Vec::new(),
         },
     };
-    let hint = plan
-        .hint
-        .clone()
-        .or_else(|| install_hint(project, &package, manager, which));
+    let hint = plan.hint.clone().or_else(|| install_hint(project, &package, manager, which));
     vec![plan.with_hint(hint)]
 }
 
@@ -59,33 +49,19 @@ fn runner_without_script(project: &Project<'_>, package: &Value) -> Option<TestP
     if tests.is_empty() {
         return None;
     }
-    let texts: Vec<String> = tests
-        .iter()
-        .take(10)
-        .filter_map(|file| project.read(file))
-        .collect();
+    let texts: Vec<String> = tests.iter().take(10).filter_map(|file| project.read(file)).collect();
     let imports = |module: &str| texts.iter().any(|text| text.contains(module));
     let depends = |name: &str| {
-        ["dependencies", "devDependencies"]
-            .iter()
-            .any(|group| package[group].get(name).is_some())
+        ["dependencies", "devDependencies"].iter().any(|group| package[group].get(name).is_some())
     };
     let (command, framework, why) = if imports("bun:test") {
         ("bun test", Framework::Bun, "tests import bun:test")
     } else if depends("vitest") {
-        (
-            "npx vitest run",
-            Framework::Vitest,
-            "package.json depends on vitest",
-        )
+        ("npx vitest run", Framework::Vitest, "package.json depends on vitest")
     } else if depends("jest") {
         ("npx jest", Framework::Jest, "package.json depends on jest")
     } else if depends("mocha") {
-        (
-            "npx mocha",
-            Framework::Mocha,
-            "package.json depends on mocha",
-        )
+        ("npx mocha", Framework::Mocha, "package.json depends on mocha")
     } else if imports("node:test") {
         ("node --test", Framework::NodeTest, "tests import node:test")
     } else if tests.iter().any(|file| runs_in_node(file)) {
@@ -93,12 +69,7 @@ fn runner_without_script(project: &Project<'_>, package: &Value) -> Option<TestP
     } else {
         return None;
     };
-    Some(TestPlan::new(
-        "JavaScript",
-        format!("CI=1 {command}"),
-        framework,
-        why,
-    ))
+    Some(TestPlan::new("JavaScript", format!("CI=1 {command}"), framework, why))
 }
 
 fn is_test_file(path: &str) -> bool {
@@ -119,9 +90,7 @@ fn is_test_file(path: &str) -> bool {
 
 /// What `node --test` finds and runs by itself.
 fn runs_in_node(path: &str) -> bool {
-    [".test.js", ".test.mjs", ".test.cjs"]
-        .iter()
-        .any(|ending| path.ends_with(ending))
+    [".test.js", ".test.mjs", ".test.cjs"].iter().any(|ending| path.ends_with(ending))
 }
 
 /// The framework that a script calls, looking into the scripts that it runs. `Unknown` when there are
@@ -172,21 +141,20 @@ fn frameworks_in(script: &str, scripts: &Value, depth: usize, found: &mut Vec<Fr
     }
 }
 
-/// A reporter of another format hides the framework's own lines.
+/// A reporter of another format, or a program behind a pipe, hides the framework's own lines.
 fn prints_other_format(script: &str) -> bool {
-    ["json", "tap", "xunit", "junit"].iter().any(|format| {
-        words(script).iter().any(|word| {
-            word == format
-                || *word == format!("--{format}")
-                || word.ends_with(&format!("reporter={format}"))
+    script.replace("||", "").contains('|')
+        || ["json", "tap", "xunit", "junit"].iter().any(|format| {
+            words(script).iter().any(|word| {
+                word == format
+                    || *word == format!("--{format}")
+                    || word.ends_with(&format!("reporter={format}"))
+            })
         })
-    })
 }
 
 fn watch_hint(script: &str) -> Option<String> {
-    let watches = script
-        .split_whitespace()
-        .any(|word| word.starts_with("--watch"));
+    let watches = script.split_whitespace().any(|word| word.starts_with("--watch"));
     watches
         .then(|| "scripts.test watches for changes and never ends: set `test.command`".to_owned())
 }
@@ -202,11 +170,9 @@ fn install_hint(
     which: Which<'_>,
 ) -> Option<String> {
     let missing = missing_program(manager.program(), which);
-    let needs = ["dependencies", "devDependencies"].iter().any(|group| {
-        package[group]
-            .as_object()
-            .is_some_and(|group| !group.is_empty())
-    });
+    let needs = ["dependencies", "devDependencies"]
+        .iter()
+        .any(|group| package[group].as_object().is_some_and(|group| !group.is_empty()));
     // Yarn's plug'n'play has no such folder.
     let installed = project.exists("node_modules") || project.exists(".pnp.cjs");
     missing.or_else(|| {
@@ -223,11 +189,11 @@ fn deno(project: &Project<'_>, which: Which<'_>) -> Option<TestPlan> {
         return None;
     }
     let task = project.read(config)?;
-    let command = if task.contains("\"test\":") {
-        "deno task test"
+    let (command, framework) = if task.contains("\"test\":") {
+        ("deno task test", Framework::Unknown)
     } else {
-        "deno test -A"
+        ("deno test -A", Framework::Deno)
     };
-    let plan = TestPlan::new("JavaScript", command, Framework::Deno, config);
+    let plan = TestPlan::new("JavaScript", command, framework, config);
     Some(plan.with_hint(missing_program("deno", which)))
 }

@@ -13,25 +13,15 @@ pub(super) fn detect(project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
         // `-fae`: the other modules are tested as well, and all failures known at once.
         let command = format!("{program} -B -ntp -fae test");
         let plan = TestPlan::new(language(project), command, Framework::Maven, "pom.xml");
-        plans.push(
-            plan.with_junit("**/target/surefire-reports/TEST-*.xml")
-                .with_hint(hint),
-        );
+        plans.push(plan.with_junit("**/target/surefire-reports/TEST-*.xml").with_hint(hint));
     }
-    let gradle = [
-        "build.gradle",
-        "build.gradle.kts",
-        "settings.gradle",
-        "settings.gradle.kts",
-    ];
+    let gradle = ["build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"];
     if let Some(file) = project.first(&gradle) {
         let (program, hint) = program(project, "gradlew", "gradle", which);
-        let command = format!("{program} test --continue --console=plain");
+        // A daemon would outlive the run.
+        let command = format!("{program} test --continue --no-daemon --console=plain");
         let plan = TestPlan::new(language(project), command, Framework::Gradle, file);
-        plans.push(
-            plan.with_junit("**/build/test-results/**/TEST-*.xml")
-                .with_hint(hint),
-        );
+        plans.push(plan.with_junit("**/build/test-results/**/TEST-*.xml").with_hint(hint));
     }
     if project.has("build.sbt") {
         let plan = TestPlan::new("Scala", "sbt -batch test", Framework::Unknown, "build.sbt")
@@ -56,15 +46,6 @@ fn program(
 }
 
 fn language(project: &Project<'_>) -> &'static str {
-    let count = |ending: &str| {
-        project
-            .files()
-            .filter(|file| file.ends_with(ending))
-            .count()
-    };
-    if count(".kt") > count(".java") {
-        "Kotlin"
-    } else {
-        "Java"
-    }
+    let count = |ending: &str| project.files().filter(|file| file.ends_with(ending)).count();
+    if count(".kt") > count(".java") { "Kotlin" } else { "Java" }
 }

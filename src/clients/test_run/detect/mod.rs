@@ -98,20 +98,13 @@ pub fn detect(root: &Path, which: &dyn Fn(&str) -> bool) -> Vec<TestPlan> {
     plans.extend(run(GENERIC, &project, which));
     if plans.is_empty() {
         let folders = tree.folders();
-        plans.extend(
-            folders
-                .iter()
-                .flat_map(|folder| in_folder(&tree, folder, which)),
-        );
+        plans.extend(folders.iter().flat_map(|folder| in_folder(&tree, folder, which)));
     }
     plans
 }
 
 fn run(detectors: &[Detector], project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
-    detectors
-        .iter()
-        .flat_map(|detect| detect(project, which))
-        .collect()
+    detectors.iter().flat_map(|detect| detect(project, which)).collect()
 }
 
 /// The plans of a project in a folder below the root.
@@ -149,10 +142,7 @@ impl TestPlan {
     }
 
     fn with_junit(mut self, path: &str) -> Self {
-        self.report = Some(ReportFile {
-            path: path.to_owned(),
-            format: ReportFormat::Junit,
-        });
+        self.report = Some(ReportFile { path: path.to_owned(), format: ReportFormat::Junit });
         self
     }
 }

@@ -25,10 +25,7 @@ impl Manager {
             "npm" => return Self::Npm,
             _ => {}
         }
-        if project
-            .first(&["pnpm-lock.yaml", "pnpm-workspace.yaml"])
-            .is_some()
-        {
+        if project.first(&["pnpm-lock.yaml", "pnpm-workspace.yaml"]).is_some() {
             Self::Pnpm
         } else if project.has("yarn.lock") {
             Self::Yarn
@@ -73,11 +70,7 @@ impl Manager {
     /// Installs what the lock file says, or what `package.json` asks for.
     pub(super) fn install(self, project: &Project<'_>) -> &'static str {
         match self {
-            Self::Npm
-                if project
-                    .first(&["package-lock.json", "npm-shrinkwrap.json"])
-                    .is_some() =>
-            {
+            Self::Npm if project.first(&["package-lock.json", "npm-shrinkwrap.json"]).is_some() => {
                 "npm ci"
             }
             Self::Npm => "npm install",

@@ -5,72 +5,18 @@ use super::{TestPlan, Which, missing_program, quoted};
 use crate::clients::test_run::readers::Framework;
 
 /// File at the root, language, program, command, framework.
-type Simple = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    Framework,
-);
+type Simple = (&'static str, &'static str, &'static str, &'static str, Framework);
 
 const SIMPLE: &[Simple] = &[
     ("mix.exs", "Elixir", "mix", "mix test", Framework::Exunit),
-    (
-        "Package.swift",
-        "Swift",
-        "swift",
-        "swift test",
-        Framework::Unknown,
-    ),
-    (
-        "pubspec.yaml",
-        "Dart",
-        "dart",
-        "dart test",
-        Framework::Unknown,
-    ),
-    (
-        "build.zig",
-        "Zig",
-        "zig",
-        "zig build test --summary all",
-        Framework::Unknown,
-    ),
-    (
-        "dune-project",
-        "OCaml",
-        "dune",
-        "dune test",
-        Framework::Unknown,
-    ),
-    (
-        "stack.yaml",
-        "Haskell",
-        "stack",
-        "stack test",
-        Framework::Unknown,
-    ),
-    (
-        "cabal.project",
-        "Haskell",
-        "cabal",
-        "cabal test all",
-        Framework::Unknown,
-    ),
-    (
-        "project.clj",
-        "Clojure",
-        "lein",
-        "lein test",
-        Framework::Unknown,
-    ),
-    (
-        "rebar.config",
-        "Erlang",
-        "rebar3",
-        "rebar3 eunit",
-        Framework::Unknown,
-    ),
+    ("Package.swift", "Swift", "swift", "swift test", Framework::Unknown),
+    ("pubspec.yaml", "Dart", "dart", "dart test", Framework::Unknown),
+    ("build.zig", "Zig", "zig", "zig build test --summary all", Framework::Unknown),
+    ("dune-project", "OCaml", "dune", "dune test", Framework::Unknown),
+    ("stack.yaml", "Haskell", "stack", "stack test", Framework::Unknown),
+    ("cabal.project", "Haskell", "cabal", "cabal test all", Framework::Unknown),
+    ("project.clj", "Clojure", "lein", "lein test", Framework::Unknown),
+    ("rebar.config", "Erlang", "rebar3", "rebar3 eunit", Framework::Unknown),
 ];
 
 /// See [`super::Detector`].
@@ -115,21 +61,13 @@ fn dotnet(project: &Project<'_>, which: Which<'_>) -> Option<TestPlan> {
         let mut top = project.files().filter(|file| !file.contains('/'));
         top.find(|file| file.ends_with(ending)).map(str::to_owned)
     };
-    let file = [".sln", ".slnx", ".csproj", ".fsproj", ".vbproj"]
-        .iter()
-        .find_map(|e| ending(e))?;
-    let language = if file.ends_with(".fsproj") {
-        "F#"
-    } else {
-        "C#"
-    };
+    let file = [".sln", ".slnx", ".csproj", ".fsproj", ".vbproj"].iter().find_map(|e| ending(e))?;
+    let language = if file.ends_with(".fsproj") { "F#" } else { "C#" };
     let plan = TestPlan::new(language, "dotnet test", Framework::Dotnet, &file);
     Some(plan.with_hint(missing_program("dotnet", which)))
 }
 
 fn perl(project: &Project<'_>) -> Option<TestPlan> {
-    let tests = project
-        .files()
-        .any(|file| file.starts_with("t/") && file.ends_with(".t"));
+    let tests = project.files().any(|file| file.starts_with("t/") && file.ends_with(".t"));
     tests.then(|| TestPlan::new("Perl", "prove -lr t", Framework::Tap, "t/"))
 }

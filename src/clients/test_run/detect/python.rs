@@ -11,18 +11,12 @@ const TEST_FILES_READ: usize = 40;
 pub(super) fn detect(project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
     let tests: Vec<&str> = project.files().filter(|file| is_test_file(file)).collect();
     let has_tests = !tests.is_empty();
-    let texts: Vec<String> = tests
-        .iter()
-        .take(TEST_FILES_READ)
-        .filter_map(|file| project.read(file))
-        .collect();
+    let texts: Vec<String> =
+        tests.iter().take(TEST_FILES_READ).filter_map(|file| project.read(file)).collect();
     if let Some(why) = pytest_reason(project, &texts) {
         return vec![pytest(project, which, &why)];
     }
-    if project
-        .read("manage.py")
-        .is_some_and(|text| text.contains("django"))
-    {
+    if project.read("manage.py").is_some_and(|text| text.contains("django")) {
         let command = format!("{} manage.py test", python(project));
         let plan = TestPlan::new("Python", command, Framework::Unittest, "manage.py");
         return vec![plan.with_hint(dependencies_hint(project, which, ""))];
@@ -58,16 +52,11 @@ fn pytest_reason(project: &Project<'_>, tests: &[String]) -> Option<String> {
     if says("tox.ini", &["[pytest]"]) {
         return Some("tox.ini".to_owned());
     }
-    let conftest = project
-        .files()
-        .find(|file| file.rsplit('/').next() == Some("conftest.py"));
+    let conftest = project.files().find(|file| file.rsplit('/').next() == Some("conftest.py"));
     if let Some(file) = conftest {
         return Some(file.to_owned());
     }
-    if tests
-        .iter()
-        .any(|text| text.contains("import pytest") || text.contains("from pytest"))
-    {
+    if tests.iter().any(|text| text.contains("import pytest") || text.contains("from pytest")) {
         return Some("tests import pytest".to_owned());
     }
     // unittest does not run functions outside of classes.
@@ -102,51 +91,35 @@ fn manager(project: &Project<'_>, which: Which<'_>) -> Option<(&'static str, &'s
         ("pdm.lock", "pdm"),
         ("Pipfile.lock", "pipenv"),
     ];
-    let found = MANAGERS
-        .iter()
-        .find(|(lock, manager)| project.has(lock) && which(manager));
+    let found = MANAGERS.iter().find(|(lock, manager)| project.has(lock) && which(manager));
     found.copied()
 }
 
 /// The interpreter of the project's own environment, else the one on the path.
 fn python(project: &Project<'_>) -> &'static str {
     const OWN: &[&str] = &[".venv/bin/python", "venv/bin/python", "env/bin/python"];
-    OWN.iter()
-        .copied()
-        .find(|path| project.exists(path))
-        .unwrap_or("python3")
+    OWN.iter().copied().find(|path| project.exists(path)).unwrap_or("python3")
 }
 
 /// With a `src` layout the package is importable only once it is installed, or by this.
 fn source_path(project: &Project<'_>) -> &'static str {
     let in_src = project.files().any(|file| {
-        let inner = file
-            .strip_prefix("src/")
-            .filter(|inner| inner.ends_with(".py"));
+        let inner = file.strip_prefix("src/").filter(|inner| inner.ends_with(".py"));
         inner.is_some_and(|inner| !inner.contains('/') || inner.ends_with("/__init__.py"))
     });
-    if in_src && !project.has("src/__init__.py") {
-        "PYTHONPATH=src "
-    } else {
-        ""
-    }
+    if in_src && !project.has("src/__init__.py") { "PYTHONPATH=src " } else { "" }
 }
 
 fn dependencies_hint(project: &Project<'_>, which: Which<'_>, tool: &str) -> Option<String> {
     if python(project) != "python3" {
         return None;
     }
-    if let Some((lock, manager)) = [
-        ("uv.lock", "uv"),
-        ("poetry.lock", "poetry"),
-        ("pdm.lock", "pdm"),
-    ]
-    .into_iter()
-    .find(|(lock, manager)| project.has(lock) && !which(manager))
+    if let Some((lock, manager)) =
+        [("uv.lock", "uv"), ("poetry.lock", "poetry"), ("pdm.lock", "pdm")]
+            .into_iter()
+            .find(|(lock, manager)| project.has(lock) && !which(manager))
     {
-        return Some(format!(
-            "{lock} is there, but `{manager}` is not on the path"
-        ));
+        return Some(format!("{lock} is there, but `{manager}` is not on the path"));
     }
     let requirements = project.first(&[
         "requirements-dev.txt",
@@ -180,11 +153,7 @@ fn unittest(project: &Project<'_>, which: Which<'_>, tests: &[&str]) -> TestPlan
     // The root's own search goes first, and also finds what lies in packages below it.
     starts.sort();
     starts.truncate(8);
-    let python = format!(
-        "{}{} -m unittest discover",
-        source_path(project),
-        python(project)
-    );
+    let python = format!("{}{} -m unittest discover", source_path(project), python(project));
     let commands: Vec<String> = starts
         .iter()
         .map(|(folder, suffixed)| {
@@ -196,11 +165,7 @@ fn unittest(project: &Project<'_>, which: Which<'_>, tests: &[&str]) -> TestPlan
         })
         .collect();
     let why = starts.first().map_or("", |(folder, _)| folder);
-    let why = if why.is_empty() {
-        "tests import unittest".to_owned()
-    } else {
-        format!("{why}/")
-    };
+    let why = if why.is_empty() { "tests import unittest".to_owned() } else { format!("{why}/") };
     TestPlan::new("Python", commands.join(" && "), Framework::Unittest, &why)
         .with_hint(dependencies_hint(project, which, ""))
 }

@@ -17,9 +17,7 @@ pub(super) fn detect(project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
 }
 
 fn has_any(project: &Project<'_>, start: &str, end: &str) -> bool {
-    project
-        .files()
-        .any(|file| file.starts_with(start) && file.ends_with(end))
+    project.files().any(|file| file.starts_with(start) && file.ends_with(end))
 }
 
 fn rspec(project: &Project<'_>, bundle: &str) -> Option<TestPlan> {
@@ -28,12 +26,7 @@ fn rspec(project: &Project<'_>, bundle: &str) -> Option<TestPlan> {
         None if has_any(project, "spec/", "_spec.rb") => "spec/",
         None => return None,
     };
-    Some(TestPlan::new(
-        "Ruby",
-        format!("{bundle}rspec"),
-        Framework::Rspec,
-        why,
-    ))
+    Some(TestPlan::new("Ruby", format!("{bundle}rspec"), Framework::Rspec, why))
 }
 
 fn minitest(project: &Project<'_>, bundle: &str) -> Option<TestPlan> {

@@ -11,11 +11,7 @@ pub(super) fn detect(project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
     };
     // A manifest that is wrong still means that `cargo test` is wanted: cargo says what is wrong.
     let manifest: toml::Table = manifest.parse().unwrap_or_default();
-    let workspace = if wants_workspace(&manifest) {
-        " --workspace"
-    } else {
-        ""
-    };
+    let workspace = if wants_workspace(&manifest) { " --workspace" } else { "" };
     // All failures at once: each run of an agent costs more than a few further tests.
     let cargo_test = format!("cargo test{workspace} --no-fail-fast");
     let plain = TestPlan::new("Rust", cargo_test, Framework::CargoTest, "Cargo.toml")
@@ -29,10 +25,7 @@ pub(super) fn detect(project: &Project<'_>, which: Which<'_>) -> Vec<TestPlan> {
         // nextest runs no documentation tests.
         command.push_str(&format!(" && cargo test{workspace} --doc"));
     }
-    vec![
-        TestPlan::new("Rust", command, Framework::Nextest, configured),
-        plain,
-    ]
+    vec![TestPlan::new("Rust", command, Framework::Nextest, configured), plain]
 }
 
 /// Without the flag only the package at the root is tested, unless the workspace says otherwise.

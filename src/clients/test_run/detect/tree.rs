@@ -73,11 +73,7 @@ impl Tree {
         }
         files.truncate(FILES_MAX);
         files.sort_unstable();
-        Self {
-            root: root.to_owned(),
-            files,
-            reads_left: Cell::new(READS_MAX),
-        }
+        Self { root: root.to_owned(), files, reads_left: Cell::new(READS_MAX) }
     }
 
     /// All files, as paths from the root with `/`, in order.
@@ -95,10 +91,7 @@ impl Tree {
 
     /// The project that lies in a folder; `""` is the root.
     pub(super) fn project(&self, folder: &str) -> Project<'_> {
-        Project {
-            tree: self,
-            folder: folder.to_owned(),
-        }
+        Project { tree: self, folder: folder.to_owned() }
     }
 }
 
@@ -119,11 +112,7 @@ fn entries(folder: &Path) -> Vec<(String, bool)> {
 }
 
 fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{folder}/{name}")
-    }
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 /// A folder with a project in it. All paths are relative to that folder.
@@ -144,10 +133,7 @@ impl Project<'_> {
 
     /// Whether there is such a file.
     pub(super) fn has(&self, path: &str) -> bool {
-        self.tree
-            .files
-            .binary_search(&join(&self.folder, path))
-            .is_ok()
+        self.tree.files.binary_search(&join(&self.folder, path)).is_ok()
     }
 
     /// The first of some files that exists.
@@ -179,9 +165,8 @@ impl Project<'_> {
         if is_executable(&self.path(path)) {
             return quoted;
         }
-        let bash = self
-            .read(path)
-            .is_some_and(|text| text.lines().next().unwrap_or("").contains("bash"));
+        let bash =
+            self.read(path).is_some_and(|text| text.lines().next().unwrap_or("").contains("bash"));
         format!("{} {quoted}", if bash { "bash" } else { "sh" })
     }
 

@@ -30,10 +30,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
         } else if block.iter().any(|line| NONE.is_match(line)) {
             readings.push(Reading::none());
         } else {
-            readings.push(Reading {
-                complete: false,
-                ..Reading::default()
-            });
+            readings.push(Reading { complete: false, ..Reading::default() });
         }
     }
     Reading::sum(readings)
@@ -42,12 +39,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
 fn read_block(block: &[&str]) -> Reading {
     let mut reading = Reading::figures(0, 0, 0);
     // The figures stand at the end; a test may print lines like them before.
-    for found in block
-        .iter()
-        .rev()
-        .take(10)
-        .filter_map(|line| COUNT.captures(line))
-    {
+    for found in block.iter().rev().take(10).filter_map(|line| COUNT.captures(line)) {
         let figure = match &found[2] {
             "pass" => &mut reading.passed,
             "fail" | "error" | "errors" => &mut reading.failed,

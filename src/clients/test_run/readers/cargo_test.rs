@@ -36,10 +36,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
         reading.complete = false;
         // What does not compile comes first: it explains what is missing below.
         let tests = std::mem::take(&mut reading.failures);
-        errors
-            .into_iter()
-            .chain(tests)
-            .for_each(|f| reading.fail(f));
+        reading.fail_all(errors.into_iter().chain(tests));
     }
     Some(reading)
 }
@@ -55,11 +52,7 @@ fn blocks(lines: &Lines<'_>) -> Vec<Block> {
         }
         if let Some(found) = RUNNING.captures(line) {
             expected = number(&found[1]);
-            blocks.push(Block {
-                start: index,
-                end: index,
-                figures: None,
-            });
+            blocks.push(Block { start: index, end: index, figures: None });
         } else if let Some(found) = RESULT.captures(line) {
             let figures = [1, 2, 3, 4].map(|group| number(&found[group]));
             close(&mut blocks, index, figures, expected, omission);
@@ -96,19 +89,13 @@ fn close(
     });
     match open {
         Some(open) => {
-            let better = open
-                .figures
-                .is_none_or(|before| fits(&figures) || !fits(&before));
+            let better = open.figures.is_none_or(|before| fits(&figures) || !fits(&before));
             if better {
                 open.figures = Some(figures);
                 open.end = index;
             }
         }
-        None => blocks.push(Block {
-            start: index,
-            end: index,
-            figures: Some(figures),
-        }),
+        None => blocks.push(Block { start: index, end: index, figures: Some(figures) }),
     }
 }
 
@@ -118,9 +105,7 @@ fn read_block(lines: &Lines<'_>, block: &Block) -> Reading {
     };
     let mut reading = Reading::figures(passed.saturating_add(measured), failed, ignored);
     if failed > 0 {
-        failures(lines, block)
-            .into_iter()
-            .for_each(|f| reading.fail(f));
+        reading.fail_all(failures(lines, block));
     }
     reading
 }
@@ -134,9 +119,7 @@ fn read_broken_block(lines: &Lines<'_>, block: &Block) -> Reading {
     };
     let mut reading = Reading::figures(count(" ... ok"), count(" ... FAILED"), 0);
     reading.complete = false;
-    let crash = all
-        .iter()
-        .position(|line| line.contains("process didn't exit successfully"));
+    let crash = all.iter().position(|line| line.contains("process didn't exit successfully"));
     if let Some(crash) = crash {
         reading.failed = reading.failed.saturating_add(1);
         let name = all
@@ -156,14 +139,10 @@ fn failures(lines: &Lines<'_>, block: &Block) -> Vec<Failure> {
     let all = lines.slice(block.start, block.end);
     let list = all.iter().rposition(|line| *line == "failures:");
     let Some(list) = list else { return Vec::new() };
-    let names = all[list + 1..]
-        .iter()
-        .filter_map(|line| line.strip_prefix("    "))
-        .take(FAILURES_MAX);
+    let names =
+        all[list + 1..].iter().filter_map(|line| line.strip_prefix("    ")).take(FAILURES_MAX);
     let sections = sections(&all[..list]);
-    names
-        .map(|name| rust::failure(name, sections.get(name).copied().unwrap_or(&[])))
-        .collect()
+    names.map(|name| rust::failure(name, sections.get(name).copied().unwrap_or(&[]))).collect()
 }
 
 /// What each failed test printed, by its name. A name that a test printed itself as a heading comes

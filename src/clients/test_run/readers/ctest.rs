@@ -44,9 +44,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
         let (skipped, failures) = listed(lines.slice(end + 1, last + 1), &outputs);
         let passed = total.saturating_sub(failed).saturating_sub(skipped);
         let mut reading = Reading::figures(passed, failed, skipped);
-        failures
-            .into_iter()
-            .for_each(|failure| reading.fail(failure));
+        reading.fail_all(failures);
         readings.push(reading);
         lines.take(start..=last);
         begin = last + 1;

@@ -15,10 +15,8 @@ patterns! {
 
 /// See [`super::Reader`].
 pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
-    let ends: Vec<(usize, &str)> = lines
-        .free()
-        .filter(|(_, line)| line.contains(" | ") && RESULT.is_match(line))
-        .collect();
+    let ends: Vec<(usize, &str)> =
+        lines.free().filter(|(_, line)| line.contains(" | ") && RESULT.is_match(line)).collect();
     let mut readings = Vec::new();
     let mut begin = 0;
     for (end, line) in ends {
@@ -27,9 +25,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
             .find(|(_, line)| RUNNING.is_match(line))
             .map_or(end, |(start, _)| start);
         let mut reading = figures(line);
-        failures(lines.slice(start, end))
-            .into_iter()
-            .for_each(|failure| reading.fail(failure));
+        reading.fail_all(failures(lines.slice(start, end)));
         readings.push(reading);
         lines.take(start..=end);
         begin = end + 1;
@@ -52,11 +48,7 @@ fn type_errors(lines: &mut Lines<'_>, begin: usize) -> Option<Reading> {
         .take(10)
         .collect();
     for start in starts {
-        let length = lines
-            .from(start)
-            .take(20)
-            .take_while(|(_, line)| !line.is_empty())
-            .count();
+        let length = lines.from(start).take(20).take_while(|(_, line)| !line.is_empty()).count();
         let report = lines.slice(start, start + length);
         let place = place::first(report);
         let file = place.as_ref().map_or("", |(file, _)| file.as_str());
@@ -77,7 +69,7 @@ fn figures(line: &str) -> Reading {
             _ => reading.skipped = count,
         }
     }
-    reading.says_none = reading.passed + reading.failed + reading.skipped == 0;
+    reading.says_none = reading.total() == 0;
     reading
 }
 
@@ -85,14 +77,9 @@ fn failures(block: &[&str]) -> Vec<Failure> {
     let Some(from) = block.iter().position(|line| line.trim() == "ERRORS") else {
         return Vec::new();
     };
-    let until = block
-        .iter()
-        .rposition(|line| line.trim() == "FAILURES")
-        .unwrap_or(block.len());
+    let until = block.iter().rposition(|line| line.trim() == "FAILURES").unwrap_or(block.len());
     let reports = block.get(from + 1..until).unwrap_or(&[]);
-    let starts: Vec<usize> = (0..reports.len())
-        .filter(|i| REPORT.is_match(reports[*i]))
-        .collect();
+    let starts: Vec<usize> = (0..reports.len()).filter(|i| REPORT.is_match(reports[*i])).collect();
     starts
         .iter()
         .enumerate()

@@ -20,10 +20,7 @@ patterns! {
 
 /// See [`super::Reader`].
 pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
-    let mut reading = Reading {
-        complete: true,
-        ..Reading::default()
-    };
+    let mut reading = Reading { complete: true, ..Reading::default() };
     let (mut projects, mut whole) = (Vec::new(), None);
     let mut marks = Vec::new();
     for (index, line) in lines.free() {
@@ -34,11 +31,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
                 number(&found[3]),
             ));
         } else if let Some(found) = captures_if(line, "Test summary: ", &WHOLE) {
-            whole = Some(Reading::figures(
-                number(&found[3]),
-                number(&found[2]),
-                number(&found[4]),
-            ));
+            whole = Some(Reading::figures(number(&found[3]), number(&found[2]), number(&found[4])));
         } else if RUN.is_match(line) || OLD_TOTAL.is_match(line) {
             whole = Some(figures_below(lines, index));
         } else if line.starts_with("No test") && NONE.is_match(line)
@@ -56,19 +49,15 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
         return None;
     }
     reading.complete = errors.is_empty();
-    errors.into_iter().for_each(|failure| reading.fail(failure));
-    failures(lines, last.unwrap_or(0))
-        .into_iter()
-        .for_each(|failure| reading.fail(failure));
+    reading.fail_all(errors);
+    reading.fail_all(failures(lines, last.unwrap_or(0)));
     if let (Some(first), Some(last)) = (first, last) {
         lines.take(first..=last);
     }
     // The whole repeats what the projects said.
     match whole {
         Some(whole) => reading.add(whole),
-        None => projects
-            .into_iter()
-            .for_each(|project| reading.add(project)),
+        None => projects.into_iter().for_each(|project| reading.add(project)),
     }
     Some(reading)
 }
@@ -78,20 +67,14 @@ fn captures_if<'l>(
     part: &str,
     pattern: &regex::Regex,
 ) -> Option<regex::Captures<'l>> {
-    if line.contains(part) {
-        pattern.captures(line)
-    } else {
-        None
-    }
+    if line.contains(part) { pattern.captures(line) } else { None }
 }
 
 /// Figures one below the other.
 fn figures_below(lines: &Lines<'_>, index: usize) -> Reading {
     let mut reading = Reading::figures(0, 0, 0);
     for (_, line) in lines.from(index + 1).take(8) {
-        let found = RUN_FIGURE
-            .captures(line)
-            .or_else(|| OLD_FIGURE.captures(line));
+        let found = RUN_FIGURE.captures(line).or_else(|| OLD_FIGURE.captures(line));
         let Some(found) = found else { continue };
         let count = number(&found[2]);
         match &found[1] {
@@ -107,29 +90,17 @@ fn figures_below(lines: &Lines<'_>, index: usize) -> Reading {
 fn failures(lines: &Lines<'_>, last: usize) -> Vec<Failure> {
     let heads: Vec<(usize, String)> = lines
         .between(0, last)
-        .filter(|(_, line)| {
-            line.trim_start()
-                .to_ascii_lowercase()
-                .starts_with("failed ")
-        })
+        .filter(|(_, line)| line.trim_start().to_ascii_lowercase().starts_with("failed "))
         .filter_map(|(index, line)| Some((index, TEST.captures(line)?[1].to_owned())))
         .collect();
-    let logged = lines
-        .between(0, last)
-        .filter(|(_, line)| line.contains(": Error Message: "));
+    let logged = lines.between(0, last).filter(|(_, line)| line.contains(": Error Message: "));
     let logged = logged.filter_map(|(index, line)| {
         let found = LOGGED.captures(line)?;
-        let below = lines
-            .from(index + 1)
-            .take(60)
-            .take_while(|(_, line)| line.starts_with("      "));
+        let below =
+            lines.from(index + 1).take(60).take_while(|(_, line)| line.starts_with("      "));
         let report: Vec<&str> = below.map(|(_, line)| line.trim_start()).collect();
         let place = place::first(&report);
-        let text = found
-            .get(2)
-            .map(|text| text.as_str())
-            .into_iter()
-            .chain(report);
+        let text = found.get(2).map(|text| text.as_str()).into_iter().chain(report);
         Some(Failure::new(&found[1], text).at(place))
     });
     let listed = heads.into_iter().map(|(index, name)| {
@@ -147,9 +118,8 @@ fn failures(lines: &Lines<'_>, last: usize) -> Vec<Failure> {
             })
             .count();
         let report = lines.slice(index + 1, index + 1 + length);
-        let text = report
-            .iter()
-            .filter(|line| !matches!(line.trim(), "Error Message:" | "Stack Trace:"));
+        let text =
+            report.iter().filter(|line| !matches!(line.trim(), "Error Message:" | "Stack Trace:"));
         Failure::new(name, text.copied()).at(place::first(report))
     });
     logged.chain(listed).collect()

@@ -19,8 +19,8 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
         .free()
         .filter(|(index, line)| {
             line.contains(" failure") && FIGURES.is_match(line)
-                // bats ends with the same words.
-                && lines.at(index.saturating_sub(1)).starts_with("Finished in ")
+                // bats ends with the same words. `--slowest` puts a list in between.
+                && lines.between(index.saturating_sub(40), *index).any(|(_, line)| line.starts_with("Finished in "))
         })
         .map(|(index, _)| index)
         .collect();
@@ -29,9 +29,8 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
     for end in ends {
         let mut reading = figures(lines.at(end));
         let block = lines.slice(begin, end);
-        let starts: Vec<usize> = (0..block.len())
-            .filter(|i| NUMBERED.is_match(block[*i]))
-            .collect();
+        let starts: Vec<usize> =
+            (0..block.len()).filter(|i| NUMBERED.is_match(block[*i])).collect();
         for (position, start) in starts.iter().enumerate() {
             let limit = starts.get(position + 1).copied().unwrap_or(block.len());
             reading.fail(failure(&block[*start..limit]));
@@ -45,9 +44,8 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
 }
 
 fn figures(line: &str) -> Reading {
-    let total = TESTS
-        .captures_iter(line)
-        .fold(0, |sum: u64, found| sum.saturating_add(number(&found[1])));
+    let total =
+        TESTS.captures_iter(line).fold(0, |sum: u64, found| sum.saturating_add(number(&found[1])));
     let mut failed = FIGURES.captures(line).map_or(0, |found| number(&found[1]));
     let (mut skipped, mut excluded) = (0, 0);
     for found in EXCLUDED.captures_iter(line) {
@@ -69,14 +67,10 @@ fn figures(line: &str) -> Reading {
 /// `  1) test adds wrongly (ShopTest)`, its place, then what happened.
 fn failure(report: &[&str]) -> Failure {
     let title = report.first().and_then(|line| NUMBERED.captures(line));
-    let name = title.map_or(String::new(), |found| {
-        format!("{} {}", &found[1], &found[2])
-    });
+    let name = title.map_or(String::new(), |found| format!("{} {}", &found[1], &found[2]));
     let body = &report[report.len().min(1)..];
     // Reports are indented; what stands at the margin is something else.
-    let end = body
-        .iter()
-        .position(|line| !line.is_empty() && !line.starts_with("  "));
+    let end = body.iter().position(|line| !line.is_empty() && !line.starts_with("  "));
     let body = &body[..end.unwrap_or(body.len())];
     Failure::new(name, body.iter().copied()).at(place::last(body).or_else(|| place::first(body)))
 }
@@ -88,24 +82,12 @@ fn compile_error(lines: &mut Lines<'_>, begin: usize) -> Option<Reading> {
             && COMPILE.is_match(line)
     })?;
     let found = COMPILE.captures(line)?;
-    let file = found
-        .get(1)
-        .or(found.get(2))
-        .map_or("", |file| file.as_str())
-        .to_owned();
-    let length = lines
-        .from(start)
-        .take(40)
-        .take_while(|(_, line)| !line.trim().is_empty())
-        .count();
+    let file = found.get(1).or(found.get(2)).map_or("", |file| file.as_str()).to_owned();
+    let length = lines.from(start).take(40).take_while(|(_, line)| !line.trim().is_empty()).count();
     let report = lines.slice(start, start + length);
     let place = place::first_in(report, &file);
     let failure =
         Failure::new(format!("does not compile: {file}"), report.iter().copied()).at(place);
     lines.take(start..=start + length);
-    Some(Reading {
-        failures: vec![failure],
-        complete: false,
-        ..Reading::default()
-    })
+    Some(Reading { failures: vec![failure], complete: false, ..Reading::default() })
 }

@@ -33,11 +33,7 @@ pub(super) fn unfold(lines: &mut Lines<'_>) -> Option<String> {
             continue;
         }
         // What the compiler says of a package comes under its import path, before its tests.
-        let package = if event.package.is_empty() {
-            event.import_path
-        } else {
-            event.package
-        };
+        let package = if event.package.is_empty() { event.import_path } else { event.package };
         let position = *positions.entry(package.into_owned()).or_insert_with(|| {
             packages.push(String::new());
             packages.len() - 1

@@ -26,9 +26,7 @@ const NOT_VERBOSE: &str =
 pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
     let unfolded = go_json::unfold(lines);
     let omission = lines.omission().is_some();
-    let from_events = unfolded
-        .as_deref()
-        .map(|text| read_text(&mut Lines::new(text)));
+    let from_events = unfolded.as_deref().map(|text| read_text(&mut Lines::new(text)));
     let from_text = read_text(lines);
     let mut reading = match from_events {
         Some(events) => Reading::sum(events.into_iter().chain(from_text)).unwrap_or_default(),
@@ -69,11 +67,7 @@ fn read_text(lines: &mut Lines<'_>) -> Option<Reading> {
             ok += u64::from(matches!(end, End::Ok));
             reading.add(package.judge(end, lines, start, index));
             ranges.push(start..=index);
-        } else if let Some(found) = line
-            .starts_with("# ")
-            .then(|| BUILD.captures(line))
-            .flatten()
-        {
+        } else if let Some(found) = line.starts_with("# ").then(|| BUILD.captures(line)).flatten() {
             let errors = build_errors(lines, index + 1);
             if !errors.is_empty() {
                 builds.push(build_failure(&found[1], errors));
@@ -89,13 +83,13 @@ fn read_text(lines: &mut Lines<'_>) -> Option<Reading> {
     // What does not build comes first: it explains what is missing below.
     reading.complete &= builds.is_empty();
     let tests = std::mem::replace(&mut reading.failures, builds);
-    tests.into_iter().for_each(|failure| reading.fail(failure));
+    reading.fail_all(tests);
     if !verbose && ok > 0 {
         reading.passed = ok;
         reading.complete = false;
         reading.note = Some(NOT_VERBOSE);
     }
-    let executed = reading.passed + reading.failed + reading.skipped;
+    let executed = reading.total();
     reading.says_none = ok == 0 && executed == 0 && reading.failures.is_empty();
     ranges.into_iter().for_each(|range| lines.take(range));
     Some(reading)
@@ -109,10 +103,7 @@ fn package_end(line: &str) -> Option<End<'_>> {
     if line.starts_with("?   \t") {
         return NO_FILES.is_match(line).then_some(End::Empty);
     }
-    let found = line
-        .starts_with("FAIL\t")
-        .then(|| FAILED.captures(line))
-        .flatten()?;
+    let found = line.starts_with("FAIL\t").then(|| FAILED.captures(line)).flatten()?;
     Some(End::Failed(found.get(1)?.as_str(), found.get(2).is_some()))
 }
 
@@ -162,11 +153,8 @@ impl<'a> Package<'a> {
         let mut reading = Reading::figures(0, 0, 0);
         let failed = self.tests.iter().filter(|(_, result, _)| *result == "FAIL");
         let explained: HashSet<&str> = failed.flat_map(|(name, _, _)| ancestors(name)).collect();
-        let parents: HashSet<&str> = self
-            .tests
-            .iter()
-            .flat_map(|(name, _, _)| ancestors(name))
-            .collect();
+        let parents: HashSet<&str> =
+            self.tests.iter().flat_map(|(name, _, _)| ancestors(name)).collect();
         for (name, result, index) in &self.tests {
             match *result {
                 // A test around subtests counts only when none of them explains its failure.
@@ -235,9 +223,7 @@ fn ended_early(package: &str, output: &[&str]) -> Failure {
     let panic = output.iter().position(|line| line.starts_with("panic: "));
     let report = &output[panic.unwrap_or(0)..];
     // A time-out names the tests that were running, since Go 1.20.
-    let running = report
-        .iter()
-        .find_map(|line| Some(STILL_RUNNING.captures(line)?[1].to_owned()));
+    let running = report.iter().find_map(|line| Some(STILL_RUNNING.captures(line)?[1].to_owned()));
     let name = running.unwrap_or_else(|| format!("{package} ended before its tests did"));
     Failure::new(name, report.iter().take(60).copied()).at(place::first(report))
 }

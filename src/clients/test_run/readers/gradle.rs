@@ -41,71 +41,63 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
 }
 
 fn read_block(block: &[&str]) -> Reading {
-    let mut reading = Reading {
-        complete: true,
-        ..Reading::default()
-    };
-    let (mut figures, mut listed) = (None, (0_u64, 0_u64, 0_u64));
+    let mut closing: Option<Reading> = None;
+    let mut listed = Reading::default();
+    let mut compiles = true;
     for (index, line) in block.iter().enumerate() {
         if let Some(found) = TEST.captures(line) {
             match &found[2] {
-                "PASSED" => listed.0 += 1,
-                "SKIPPED" => listed.2 += 1,
+                "PASSED" => listed.passed += 1,
+                "SKIPPED" => listed.skipped += 1,
                 _ => {
-                    listed.1 += 1;
-                    reading.fail(failure(&found[1], &block[index + 1..]));
+                    listed.failed += 1;
+                    listed.fail(failure(&found[1], &block[index + 1..]));
                 }
             }
         } else if let Some(found) = FIGURES.captures(line) {
-            let count = |group| found.get(group).map_or(0, |digits| number(digits.as_str()));
-            let (before, now): ((u64, u64, u64), _) =
-                (figures.unwrap_or_default(), (count(1), count(2), count(3)));
             // Each module with a failing test prints its own.
-            figures = Some((before.0 + now.0, before.1 + now.1, before.2 + now.2));
+            closing.get_or_insert_with(|| Reading::figures(0, 0, 0)).add(figures(&found));
         } else if let Some(error) = compile_error(line) {
-            reading.fail(error);
-            reading.complete = false;
+            compiles = false;
+            listed.fail(error);
         }
     }
-    match figures {
-        Some((completed, failed, skipped)) => {
-            reading.passed = completed.saturating_sub(failed).saturating_sub(skipped);
-            (reading.failed, reading.skipped) = (failed, skipped);
+    let mut reading = match closing {
+        // With passing tests listed, those of modules without a failing one are among them.
+        Some(closing) if closing.total() >= listed.total() => {
+            Reading { failures: listed.failures, complete: compiles, ..closing }
         }
-        None => {
-            (reading.passed, reading.failed, reading.skipped) = listed;
-            reading.complete = false;
-            reading.says_none = says_none(block);
-            reading.note = (listed == (0, 0, 0) && !reading.says_none).then_some(NO_FIGURES);
+        _ => {
+            let says_none = says_none(block);
+            let silent = listed.total() == 0 && !says_none;
+            Reading { says_none, note: silent.then_some(NO_FIGURES), ..listed }
         }
-    }
+    };
     if reading.failures.is_empty() {
-        wrong(block)
-            .into_iter()
-            .for_each(|failure| reading.fail(failure));
+        reading.fail_all(wrong(block));
     }
     reading
+}
+
+fn figures(found: &regex::Captures<'_>) -> Reading {
+    let count = |group| found.get(group).map_or(0, |digits| number(digits.as_str()));
+    let (completed, failed, skipped) = (count(1), count(2), count(3));
+    let passed = completed.saturating_sub(failed).saturating_sub(skipped);
+    Reading::figures(passed, failed, skipped)
 }
 
 fn says_none(block: &[&str]) -> bool {
     let tests = block.iter().filter(|line| line.contains(":test"));
     let no_source = tests.clone().any(|line| line.ends_with(" NO-SOURCE"));
-    let ran = tests
-        .clone()
-        .any(|line| !line.ends_with(" NO-SOURCE") && !line.contains(":testClasses"));
+    let ran =
+        tests.clone().any(|line| !line.ends_with(" NO-SOURCE") && !line.contains(":testClasses"));
     (no_source && !ran)
-        || block
-            .iter()
-            .any(|line| line.starts_with("> No tests found for given includes"))
+        || block.iter().any(|line| line.starts_with("> No tests found for given includes"))
 }
 
 /// A failed test; its indented trace follows.
 fn failure(name: &str, below: &[&str]) -> Failure {
-    let length = below
-        .iter()
-        .take(100)
-        .take_while(|line| line.starts_with("    "))
-        .count();
+    let length = below.iter().take(100).take_while(|line| line.starts_with("    ")).count();
     let trace = &below[..length];
     // `shop.PricesTest > addsWrongly()`: the file is named after the class.
     let class = name.split(" > ").next().unwrap_or(name);
@@ -127,18 +119,9 @@ fn compile_error(line: &str) -> Option<Failure> {
 fn wrong(block: &[&str]) -> Option<Failure> {
     let start = block.iter().position(|line| WRONG.is_match(line))?;
     let below = &block[start + 1..];
-    let end = below
-        .iter()
-        .position(|line| line.starts_with("* "))
-        .unwrap_or(below.len());
-    if below
-        .iter()
-        .any(|line| line.starts_with("> No tests found for given includes"))
-    {
+    let end = below.iter().position(|line| line.starts_with("* ")).unwrap_or(below.len());
+    if below.iter().any(|line| line.starts_with("> No tests found for given includes")) {
         return None;
     }
-    Some(Failure::new(
-        "the build failed",
-        below[..end].iter().copied(),
-    ))
+    Some(Failure::new("the build failed", below[..end].iter().copied()))
 }

@@ -34,9 +34,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
         let mut reading = figures(line);
         let block = lines.slice(start, end);
         reading.failed = reading.failed.saturating_add(unloadable(block));
-        failures(block)
-            .into_iter()
-            .for_each(|failure| reading.fail(failure));
+        reading.fail_all(failures(block));
         readings.push(reading);
         lines.take(start..=end);
         begin = end + 1;

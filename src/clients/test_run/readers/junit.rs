@@ -16,10 +16,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
         let line = line.trim_start();
         line.starts_with("<testsuites") || line.starts_with("<testsuite ")
     };
-    let start = lines
-        .free()
-        .find(|(_, line)| starts(line) || line.contains("?><testsuite"))?
-        .0;
+    let start = lines.free().find(|(_, line)| starts(line) || line.contains("?><testsuite"))?.0;
     let ends = |line: &str| line.contains("</testsuites>") || line.contains("</testsuite>");
     let end = lines.from(start).filter(|(_, line)| ends(line)).last()?.0;
     let reading = parse(&lines.slice(start, end + 1).join("\n"))?;
@@ -81,12 +78,7 @@ fn parse(xml: &str) -> Option<Reading> {
             Ok(Event::GeneralRef(entity)) => {
                 let resolved = entity.resolve_char_ref().ok().flatten();
                 let known = || quick_xml::escape::resolve_xml_entity(&entity).map(str::to_owned);
-                state.text(
-                    &resolved
-                        .map(String::from)
-                        .or_else(known)
-                        .unwrap_or_default(),
-                );
+                state.text(&resolved.map(String::from).or_else(known).unwrap_or_default());
             }
             Ok(Event::Eof) => break state.suites.is_empty() && state.case.is_none(),
             Ok(_) => {}
@@ -95,12 +87,8 @@ fn parse(xml: &str) -> Option<Reading> {
     };
     state.finish_case();
     state.reading.complete = complete;
-    state.reading.says_none = complete
-        && state.reading
-            == Reading {
-                complete,
-                ..Reading::default()
-            };
+    state.reading.says_none =
+        complete && state.reading == Reading { complete, ..Reading::default() };
     state.seen.then_some(state.reading)
 }
 
@@ -110,8 +98,7 @@ impl State {
             "testsuites" => self.seen = true,
             "testsuite" => {
                 self.seen = true;
-                self.suites
-                    .push(attribute(element, "name").unwrap_or_default());
+                self.suites.push(attribute(element, "name").unwrap_or_default());
             }
             "testcase" => {
                 self.finish_case();
@@ -128,9 +115,7 @@ impl State {
         let test = attribute(element, "name").unwrap_or_default();
         let class = attribute(element, "classname").filter(|class| !class.is_empty());
         // Reporters repeat the suite or the class inside the name.
-        let group = class
-            .or_else(|| self.suites.last().cloned())
-            .unwrap_or_default();
+        let group = class.or_else(|| self.suites.last().cloned()).unwrap_or_default();
         let name = if group.is_empty() || test.starts_with(&group) {
             test
         } else {

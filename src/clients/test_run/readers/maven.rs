@@ -18,10 +18,7 @@ patterns! {
 pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
     let mut totals = Vec::new();
     let mut classes = Vec::new();
-    let mut extra = Reading {
-        complete: true,
-        ..Reading::default()
-    };
+    let mut extra = Reading { complete: true, ..Reading::default() };
     let (mut first, mut last, mut reached) = (None, 0, false);
     for (index, line) in lines.free() {
         let text = plain(line);
@@ -37,9 +34,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
                 None => continue,
             }
         } else if text.starts_with("COMPILATION ERROR") {
-            compile_errors(lines, index)
-                .into_iter()
-                .for_each(|failure| extra.fail(failure));
+            extra.fail_all(compile_errors(lines, index));
             extra.complete = false;
         } else if text == "No tests to run." || text.contains(": No tests were executed!") {
             extra.says_none = true;
@@ -68,11 +63,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
 /// The line without Maven's level in front.
 fn plain(line: &str) -> &str {
     let level = ["[INFO] ", "[ERROR] ", "[WARNING] ", "[WARN] "];
-    level
-        .iter()
-        .find_map(|level| line.strip_prefix(level))
-        .unwrap_or(line)
-        .trim()
+    level.iter().find_map(|level| line.strip_prefix(level)).unwrap_or(line).trim()
 }
 
 fn figures(found: &regex::Captures<'_>) -> Reading {
@@ -110,17 +101,12 @@ fn frame_in(trace: &[&str], class: &str) -> Option<Place> {
         Some((found[1].to_owned(), found[2].parse().ok()?))
     });
     let outer = class.split('$').next().unwrap_or(class);
-    frames
-        .into_iter()
-        .find(|(file, _): &Place| file.starts_with(outer))
+    frames.into_iter().find(|(file, _): &Place| file.starts_with(outer))
 }
 
 /// Errors below the heading; Maven repeats them at its end.
 fn compile_errors(lines: &Lines<'_>, heading: usize) -> Vec<Failure> {
-    let block = lines
-        .from(heading + 2)
-        .take(100)
-        .map(|(_, line)| plain(line));
+    let block = lines.from(heading + 2).take(100).map(|(_, line)| plain(line));
     let errors = block.take_while(|line| !line.starts_with("-----"));
     errors
         .filter_map(|line| {

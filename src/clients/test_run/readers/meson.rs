@@ -26,18 +26,13 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
             .between(begin, index)
             .find(|(_, line)| RESULT.is_match(line))
             .map_or(index, |(start, _)| start);
-        failures(lines.slice(start, index))
-            .into_iter()
-            .for_each(|failure| reading.fail(failure));
+        reading.fail_all(failures(lines.slice(start, index)));
         readings.push(reading);
         lines.take(start..=end);
         begin = end + 1;
     }
     if readings.is_empty() {
-        let none = lines
-            .free()
-            .find(|(_, line)| *line == "No tests defined.")?
-            .0;
+        let none = lines.free().find(|(_, line)| *line == "No tests defined.")?.0;
         lines.take(none..=none);
         return Some(Reading::none());
     }
@@ -45,9 +40,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
 }
 
 fn table(lines: &Lines<'_>, index: usize) -> (Reading, usize) {
-    let ok = OK
-        .captures(lines.at(index))
-        .map_or(0, |found| number(&found[1]));
+    let ok = OK.captures(lines.at(index)).map_or(0, |found| number(&found[1]));
     let mut reading = Reading::figures(ok, 0, 0);
     let mut end = index;
     for (next, line) in lines.from(index + 1).take(8) {

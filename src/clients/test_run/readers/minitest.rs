@@ -61,10 +61,7 @@ fn failure(report: &[&str]) -> Failure {
     };
     let body = &report[report.len().min(if unit.is_some() { 1 } else { 2 })..];
     // The message ends before the next numbered line; a later empty line begins other things.
-    let end = body
-        .iter()
-        .position(|line| line.trim().is_empty())
-        .unwrap_or(body.len());
+    let end = body.iter().position(|line| line.trim().is_empty()).unwrap_or(body.len());
     let body = &body[..end];
     if unit.is_some() {
         let (name, first) = title.split_once(": ").unwrap_or((title, ""));

@@ -41,10 +41,8 @@ fn is_none(line: &str) -> bool {
 
 /// The figures, and how many lines after the first belong to them.
 fn read_block(block: &[&str]) -> (Reading, usize) {
-    let passed = block
-        .first()
-        .and_then(|line| PASSING.captures(line))
-        .map_or(0, |found| number(&found[1]));
+    let passed =
+        block.first().and_then(|line| PASSING.captures(line)).map_or(0, |found| number(&found[1]));
     let mut reading = Reading::figures(passed, 0, 0);
     let mut length = 0;
     while let Some(found) = block.get(length + 1).and_then(|line| COUNT.captures(line)) {
@@ -94,9 +92,8 @@ fn failure(report: &[&str]) -> Failure {
         .take(12)
         .position(|line| line.trim_end().ends_with(':'))
         .map_or(1, |end| end + 1);
-    let rest = report[1.min(report.len())..title_lines.min(report.len())]
-        .iter()
-        .map(|line| line.trim());
+    let rest =
+        report[1.min(report.len())..title_lines.min(report.len())].iter().map(|line| line.trim());
     let title: Vec<&str> = std::iter::once(first.as_str()).chain(rest).collect();
     let name = title.join(" > ");
     let body = &report[title_lines.min(report.len())..];

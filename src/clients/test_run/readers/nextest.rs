@@ -41,10 +41,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
     if let Some(start) = open {
         // Stopped in the midst: its inner test results must not be taken for those of `cargo test`.
         lines.take(start..=lines.len());
-        readings.push(Reading {
-            complete: false,
-            ..Reading::default()
-        });
+        readings.push(Reading { complete: false, ..Reading::default() });
     }
     Reading::sum(readings)
 }
@@ -69,15 +66,11 @@ fn read_block(
 ) -> Reading {
     let mut reading = figures(counts);
     let closing = lines.slice(summary + 1, end + 1);
-    reading.says_none = closing
-        .iter()
-        .any(|line| line.starts_with("error: no tests to run"));
+    reading.says_none = closing.iter().any(|line| line.starts_with("error: no tests to run"));
     let sections = sections(lines.slice(start, summary));
     // `FLAKY 2/3` has passed in the end, `SLOW` and `LEAK` are remarks.
-    let failed = closing
-        .iter()
-        .filter_map(|line| status(line))
-        .filter(|(status, _)| is_failure(status));
+    let failed =
+        closing.iter().filter_map(|line| status(line)).filter(|(status, _)| is_failure(status));
     for (status, name) in failed.take(FAILURES_MAX) {
         reading.fail(failure(status, name, sections.get(name).copied()));
     }
@@ -115,16 +108,10 @@ fn is_failure(status: &str) -> bool {
 fn failure(status: &str, name: &str, output: Option<&[&str]>) -> Failure {
     // The name is that of the binary and of the test; a documentation place lies in neither.
     let output = output.unwrap_or(&[]);
-    let own: Vec<&str> = output
-        .iter()
-        .filter(|line| !is_frame(line))
-        .copied()
-        .collect();
+    let own: Vec<&str> = output.iter().filter(|line| !is_frame(line)).copied().collect();
     let mut failure = rust::failure(name, &own);
     if failure.message.is_empty() || status != "FAIL" {
-        failure.message = format!("{status}\n{}", failure.message)
-            .trim_end()
-            .to_owned();
+        failure.message = format!("{status}\n{}", failure.message).trim_end().to_owned();
     }
     failure
 }
@@ -132,10 +119,8 @@ fn failure(status: &str, name: &str, output: Option<&[&str]>) -> Failure {
 /// What nextest and the test binary print around the output of a test.
 fn is_frame(line: &str) -> bool {
     let text = line.trim();
-    matches!(
-        text,
-        "running 1 test" | "failures:" | "stdout ───" | "stderr ───"
-    ) || text.starts_with("test result: ")
+    matches!(text, "running 1 test" | "failures:" | "stdout ───" | "stderr ───")
+        || text.starts_with("test result: ")
         || (text.starts_with("test ") && text.ends_with(" ... FAILED"))
         || (!text.is_empty() && text.chars().all(|c| c == '─'))
 }

@@ -23,27 +23,18 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
     let mut readings = Vec::new();
     let mut begin = 0;
     // `cancelled` is what only Node prints among the many whose TAP ends with such figures.
-    for (end, _) in marks
-        .iter()
-        .filter(|(_, line)| line.contains(" cancelled "))
-    {
+    for (end, _) in marks.iter().filter(|(_, line)| line.contains(" cancelled ")) {
         // They stand in a fixed order: tests, suites, pass, fail, cancelled, skipped, todo.
         let figures = lines.slice(end.saturating_sub(4), end + 3);
         let spec = lines.at(*end).starts_with('ℹ');
-        let start = if spec {
-            begin
-        } else {
-            tap_start(lines, begin, *end)
-        };
+        let start = if spec { begin } else { tap_start(lines, begin, *end) };
         let mut reading = read_figures(figures);
         let (failures, last) = if spec {
             spec_failures(lines, *end)
         } else {
             (tap_failures(lines.slice(start, *end)), *end + 5)
         };
-        failures
-            .into_iter()
-            .for_each(|failure| reading.fail(failure));
+        reading.fail_all(failures);
         readings.push(reading);
         lines.take(if spec { end.saturating_sub(4) } else { start }..=last);
         begin = last + 1;
@@ -73,7 +64,7 @@ fn read_figures(lines: &[&str]) -> Reading {
             _ => {}
         }
     }
-    reading.says_none = reading.passed + reading.failed + reading.skipped == 0;
+    reading.says_none = reading.total() == 0;
     reading
 }
 
@@ -91,10 +82,7 @@ fn tap_failures(block: &[&str]) -> Vec<Failure> {
             let indent = found[1].len();
             let yaml = details(&block[index + 1..], indent);
             let test = found.get(2).map_or("", |name| name.as_str());
-            let parts = suites
-                .iter()
-                .filter(|(outer, _)| *outer < indent)
-                .map(|(_, name)| *name);
+            let parts = suites.iter().filter(|(outer, _)| *outer < indent).map(|(_, name)| *name);
             let name: Vec<&str> = parts.chain([test]).collect();
             // A suite fails because of what is in it.
             let suite = yaml.iter().any(|line| line.contains("'subtestsFailed'"));
@@ -162,18 +150,14 @@ fn spec_failures(lines: &Lines<'_>, figures: usize) -> (Vec<Failure>, usize) {
         })
         .map_or(lines.len(), |(index, _)| index);
     let block = lines.slice(heading + 1, end);
-    let starts: Vec<usize> = (0..block.len())
-        .filter(|i| block[*i].starts_with("✖ "))
-        .collect();
+    let starts: Vec<usize> = (0..block.len()).filter(|i| block[*i].starts_with("✖ ")).collect();
     let failures = starts.iter().enumerate().map(|(position, start)| {
         let end = starts.get(position + 1).copied().unwrap_or(block.len());
         let place = start.checked_sub(1).and_then(|above| {
             let found = SPEC_PLACE.captures(block[above])?;
             Some((found[1].to_owned(), found[2].parse().ok()?))
         });
-        let name = SPEC_NAME
-            .captures(block[*start])
-            .map_or(String::new(), |f| f[1].to_owned());
+        let name = SPEC_NAME.captures(block[*start]).map_or(String::new(), |f| f[1].to_owned());
         let report: Vec<&str> = block[start + 1..end]
             .iter()
             .filter(|line| !SPEC_PLACE.is_match(line))

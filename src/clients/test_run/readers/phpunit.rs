@@ -18,10 +18,8 @@ patterns! {
 
 /// See [`super::Reader`].
 pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
-    let ends: Vec<(usize, Reading)> = lines
-        .free()
-        .filter_map(|(index, line)| Some((index, figures(line)?)))
-        .collect();
+    let ends: Vec<(usize, Reading)> =
+        lines.free().filter_map(|(index, line)| Some((index, figures(line)?))).collect();
     let mut readings = Vec::new();
     let mut begin = 0;
     for (end, mut reading) in ends {
@@ -30,14 +28,11 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
             .find(|(_, line)| line.starts_with("PHPUnit ") || line.starts_with("There w"))
             .map_or(end, |(index, _)| index);
         if reading.failed > 0 {
-            numbered(lines.slice(start, end))
-                .into_iter()
-                .for_each(|failure| reading.fail(failure));
+            reading.fail_all(numbered(lines.slice(start, end)));
             // Other ways of printing show no numbered reports.
             if reading.failures.is_empty() {
                 let all = lines.slice(begin, end);
-                let others = pest(all).into_iter().chain(testdox(all));
-                others.for_each(|failure| reading.fail(failure));
+                reading.fail_all(pest(all).into_iter().chain(testdox(all)));
             }
         }
         readings.push(reading);
@@ -52,11 +47,7 @@ fn figures(line: &str) -> Option<Reading> {
     if line == "No tests executed!" {
         return Some(Reading::none());
     }
-    if let Some(found) = line
-        .starts_with("OK (")
-        .then(|| OK.captures(line))
-        .flatten()
-    {
+    if let Some(found) = line.starts_with("OK (").then(|| OK.captures(line)).flatten() {
         return Some(Reading::figures(number(&found[1]), 0, 0));
     }
     if !line.contains("Tests: ") || !line.to_ascii_lowercase().contains("assertion") {
@@ -75,9 +66,7 @@ fn figures(line: &str) -> Option<Reading> {
             _ => {}
         }
     }
-    let passed = number(&found[1])
-        .saturating_sub(failed)
-        .saturating_sub(skipped);
+    let passed = number(&found[1]).saturating_sub(failed).saturating_sub(skipped);
     Some(Reading::figures(passed, failed, skipped))
 }
 
@@ -122,9 +111,7 @@ fn numbered(block: &[&str]) -> Vec<Failure> {
 
 /// Pest's reports begin with ` FAILED  Tests\PricesTest > adds wrongly`.
 fn pest(block: &[&str]) -> Vec<Failure> {
-    let starts: Vec<usize> = (0..block.len())
-        .filter(|i| PEST_FAIL.is_match(block[*i]))
-        .collect();
+    let starts: Vec<usize> = (0..block.len()).filter(|i| PEST_FAIL.is_match(block[*i])).collect();
     starts
         .iter()
         .enumerate()

@@ -47,9 +47,7 @@ fn place_in(line: &str) -> Option<Place> {
     if !line.contains('.') || line.len() > 2_000 {
         return None;
     }
-    let found = PYTHON_FRAME
-        .captures(line)
-        .or_else(|| FILE_LINE.captures(line))?;
+    let found = PYTHON_FRAME.captures(line).or_else(|| FILE_LINE.captures(line))?;
     let file = found[1].trim_start_matches("./").to_owned();
     let line = found[2].parse().ok()?;
     (!is_foreign(&file)).then_some((file, line))

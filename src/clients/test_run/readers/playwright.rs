@@ -50,11 +50,7 @@ fn read_block(block: &[&str], last: usize) -> (Reading, usize) {
         |line: &&&str| FIGURE.is_match(line) || LISTED.is_match(line) || line.is_empty();
     let closing = block[..=last].iter().rev().take_while(is_closing).count();
     let reports = reports(&block[..=last - closing.min(last)]);
-    let end = last
-        + block[last + 1..]
-            .iter()
-            .take_while(|line| LISTED.is_match(line))
-            .count();
+    let end = last + block[last + 1..].iter().take_while(|line| LISTED.is_match(line)).count();
     let mut reading = Reading::figures(0, 0, 0);
     let mut failing = false;
     for line in &block[last + 1 - closing..=end] {
@@ -69,10 +65,7 @@ fn read_block(block: &[&str], last: usize) -> (Reading, usize) {
         } else if let (true, Some(found)) = (failing, LISTED.captures(line))
             && reading.failures.len() < FAILURES_MAX
         {
-            reading.fail(failure(
-                &found[1],
-                reports.get(&found[1]).copied().unwrap_or(&[]),
-            ));
+            reading.fail(failure(&found[1], reports.get(&found[1]).copied().unwrap_or(&[])));
         }
     }
     (reading, end)
@@ -89,12 +82,8 @@ fn reports<'l, 'a>(block: &'l [&'a str]) -> HashMap<String, &'l [&'a str]> {
     for (position, (start, name)) in starts.iter().enumerate() {
         let end = starts.get(position + 1).map_or(block.len(), |next| next.0);
         let report = &block[start + 1..end];
-        let retry = report
-            .iter()
-            .position(|line| line.starts_with("    Retry #"));
-        reports
-            .entry(name.clone())
-            .or_insert(&report[..retry.unwrap_or(report.len())]);
+        let retry = report.iter().position(|line| line.starts_with("    Retry #"));
+        reports.entry(name.clone()).or_insert(&report[..retry.unwrap_or(report.len())]);
     }
     reports
 }

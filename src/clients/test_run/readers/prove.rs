@@ -15,11 +15,7 @@ patterns! {
 
 /// The summary of `prove`; with `-v` the results that it sums stand above and are taken with it.
 pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
-    let end = lines
-        .free()
-        .filter(|(_, line)| PROVE_RESULT.is_match(line))
-        .last()?
-        .0;
+    let end = lines.free().filter(|(_, line)| PROVE_RESULT.is_match(line)).last()?.0;
     let mut reading = Reading::figures(0, 0, 0);
     let (mut total, mut died) = (0_u64, 0_u64);
     for (_, line) in lines.free().take_while(|(index, _)| *index < end) {
@@ -36,14 +32,10 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
             reading.skipped = reading.skipped.saturating_add(number(&found[1]));
         }
     }
-    reading.passed = total
-        .saturating_sub(reading.failed)
-        .saturating_sub(reading.skipped);
+    reading.passed = total.saturating_sub(reading.failed).saturating_sub(reading.skipped);
     reading.failed = reading.failed.saturating_add(died);
     reading.says_none = lines.at(end) == "Result: NOTESTS";
-    diagnostics(lines.slice(0, end))
-        .into_iter()
-        .for_each(|failure| reading.fail(failure));
+    reading.fail_all(diagnostics(lines.slice(0, end)));
     lines.take(0..=end);
     Some(reading)
 }
@@ -51,11 +43,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
 /// `#   Failed test 'adds'`, its place, and the comment lines below it, as Perl prints them.
 fn diagnostics(block: &[&str]) -> Vec<Failure> {
     let mut failures = Vec::new();
-    for (index, line) in block
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| line.starts_with('#'))
-    {
+    for (index, line) in block.iter().enumerate().filter(|(_, line)| line.starts_with('#')) {
         let Some(found) = FAILED_TEST.captures(line) else {
             continue;
         };
@@ -70,10 +58,8 @@ fn diagnostics(block: &[&str]) -> Vec<Failure> {
             .copied()
             .collect();
         let place = report.first().and_then(|line| place(line));
-        let name = found
-            .get(1)
-            .or(found.get(2))
-            .map_or("a test without a name", |name| name.as_str());
+        let name =
+            found.get(1).or(found.get(2)).map_or("a test without a name", |name| name.as_str());
         failures.push(
             Failure::new(name, report.iter().map(|line| line.trim_start_matches('#'))).at(place),
         );

@@ -38,9 +38,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
         if depth > 0 {
             continue;
         }
-        let start = open
-            .take()
-            .unwrap_or_else(|| quiet_start(lines, begin, index));
+        let start = open.take().unwrap_or_else(|| quiet_start(lines, begin, index));
         readings.push(read_block(lines, start, index));
         lines.take(start..=index);
         begin = index + 1;
@@ -55,38 +53,39 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
 /// is counted, one letter a test.
 fn unclosed(lines: &mut Lines<'_>, begin: usize, began: bool) -> Option<Reading> {
     let mut reading = Reading::default();
-    let (mut first, mut last) = (None, begin);
+    let mut marks = Vec::new();
     let mut reported = false;
     for (index, line) in lines.free().skip_while(|(index, _)| *index < begin) {
         if let Some(found) = PROGRESS_LINE.captures(line) {
-            for letter in found[1].chars() {
-                match letter {
-                    '.' | 'X' => reading.passed += 1,
-                    'F' | 'E' => reading.failed += 1,
-                    _ => reading.skipped += 1,
-                }
-            }
-        } else if SUMMARY_LINE.is_match(line) && reported {
+            count_letters(&found[1], &mut reading);
+            marks.push(index);
         } else if line.contains(" short test summary info ") {
             reported = true;
-        } else {
-            continue;
+            marks.push(index);
+        } else if reported && SUMMARY_LINE.is_match(line) {
+            marks.push(index);
         }
-        first = first.or(Some(index));
-        last = index;
     }
-    if !began && first.is_none() {
+    if !began && marks.is_empty() {
         return None;
     }
-    let start = if began { begin } else { first.unwrap_or(begin) };
+    let start = if began { begin } else { marks.first().copied().unwrap_or(begin) };
+    let last = marks.last().copied().unwrap_or(begin);
     if reading.failed > 0 || reported {
-        let reports = failures(lines.slice(begin, last + 1));
-        reports
-            .into_iter()
-            .for_each(|failure| reading.fail(failure));
+        reading.fail_all(failures(lines.slice(begin, last + 1)));
     }
     lines.take(start..=last);
     Some(reading)
+}
+
+fn count_letters(progress: &str, reading: &mut Reading) {
+    for letter in progress.chars() {
+        match letter {
+            '.' | 'X' => reading.passed += 1,
+            'F' | 'E' => reading.failed += 1,
+            _ => reading.skipped += 1,
+        }
+    }
 }
 
 fn marks<'a>(lines: &Lines<'a>) -> Vec<(usize, &'a str)> {
@@ -113,9 +112,7 @@ fn quiet_start(lines: &Lines<'_>, begin: usize, end: usize) -> usize {
 fn read_block(lines: &Lines<'_>, start: usize, end: usize) -> Reading {
     let mut reading = figures(lines.at(end));
     if reading.failed > 0 {
-        failures(lines.slice(start, end))
-            .into_iter()
-            .for_each(|failure| reading.fail(failure));
+        reading.fail_all(failures(lines.slice(start, end)));
     }
     reading
 }
@@ -137,16 +134,14 @@ fn figures(line: &str) -> Reading {
         };
         *figure = figure.saturating_add(count);
     }
-    reading.says_none = reading.passed + reading.failed + reading.skipped == 0;
+    reading.says_none = reading.total() == 0;
     reading
 }
 
 /// Failed tests by the short summary; without one (`-rN`) by the titles of the reports.
 fn failures(block: &[&str]) -> Vec<Failure> {
     let sections = sections(block);
-    let heading = block
-        .iter()
-        .rposition(|line| line.contains(" short test summary info "));
+    let heading = block.iter().rposition(|line| line.contains(" short test summary info "));
     let listed: Vec<&str> = heading
         .map_or(&[][..], |heading| &block[heading + 1..])
         .iter()
@@ -161,19 +156,13 @@ fn failures(block: &[&str]) -> Vec<Failure> {
             .map(|title| failure(title, "", sections.get(title).copied()))
             .collect();
     }
-    listed
-        .into_iter()
-        .map(|line| listed_failure(line, &sections))
-        .collect()
+    listed.into_iter().map(|line| listed_failure(line, &sections)).collect()
 }
 
 /// `tests/test_a.py::TestB::test_c[1] - AssertionError: the sum`
 fn listed_failure(line: &str, sections: &HashMap<&str, &[&str]>) -> Failure {
     let (id, short) = line.split_once(" - ").unwrap_or((line, ""));
-    let title = id
-        .split_once("::")
-        .map_or(id, |(_, test)| test)
-        .replace("::", ".");
+    let title = id.split_once("::").map_or(id, |(_, test)| test).replace("::", ".");
     let section = sections.get(title.as_str()).copied();
     failure(id, short, section)
 }
@@ -186,11 +175,7 @@ fn failure(id: &str, short: &str, section: Option<&[&str]>) -> Failure {
         None => place::first(section),
     };
     let key_lines = key_lines(section);
-    let lines = if key_lines.is_empty() {
-        vec![short]
-    } else {
-        key_lines
-    };
+    let lines = if key_lines.is_empty() { vec![short] } else { key_lines };
     Failure::new(id, lines).at(place)
 }
 
@@ -204,11 +189,7 @@ fn key_lines<'a>(section: &[&'a str]) -> Vec<&'a str> {
     });
     let lines: Vec<&str> = key.copied().collect();
     // A doctest or a custom report has no such lines.
-    if lines.is_empty() {
-        section.to_vec()
-    } else {
-        lines
-    }
+    if lines.is_empty() { section.to_vec() } else { lines }
 }
 
 /// Reports by the test that they are of: `test_half[6-4]`, `TestBasket.test_error`,

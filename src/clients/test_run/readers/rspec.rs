@@ -26,18 +26,11 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
         let heading = block.iter().position(|line| *line == "Failures:");
         let outside = block.iter().position(|line| OUTSIDE.is_match(line));
         if reading.failed > 0 {
-            outside_errors(block)
-                .into_iter()
-                .for_each(|failure| reading.fail(failure));
-            numbered(&block[heading.map_or(block.len(), |heading| heading + 1)..])
-                .into_iter()
-                .for_each(|failure| reading.fail(failure));
+            reading.fail_all(outside_errors(block));
+            reading
+                .fail_all(numbered(&block[heading.map_or(block.len(), |heading| heading + 1)..]));
         }
-        let start = heading
-            .into_iter()
-            .chain(outside)
-            .min()
-            .unwrap_or(block.len());
+        let start = heading.into_iter().chain(outside).min().unwrap_or(block.len());
         readings.push(reading);
         lines.take(begin + start..=end);
         begin = end + 1;
@@ -58,21 +51,15 @@ fn figures(line: &str) -> Reading {
 }
 
 fn numbered(block: &[&str]) -> Vec<Failure> {
-    let starts: Vec<usize> = (0..block.len())
-        .filter(|i| NUMBERED.is_match(block[*i]))
-        .collect();
+    let starts: Vec<usize> = (0..block.len()).filter(|i| NUMBERED.is_match(block[*i])).collect();
     starts
         .iter()
         .enumerate()
         .map(|(position, start)| {
             let end = starts.get(position + 1).copied().unwrap_or(block.len());
-            let name = NUMBERED
-                .captures(block[*start])
-                .map_or(String::new(), |f| f[2].to_owned());
+            let name = NUMBERED.captures(block[*start]).map_or(String::new(), |f| f[2].to_owned());
             let report = &block[start + 1..end];
-            let end = report
-                .iter()
-                .position(|line| line.starts_with("Finished in "));
+            let end = report.iter().position(|line| line.starts_with("Finished in "));
             let report = &report[..end.unwrap_or(report.len())];
             Failure::new(name, report.iter().copied()).at(place::first(report))
         })

@@ -29,9 +29,7 @@ fn place(name: &str, output: &[&str]) -> Option<Place> {
         return Some((found[1].to_owned(), found[2].parse().ok()?));
     }
     output.iter().find_map(|line| {
-        let found = PANICKED
-            .captures(line)
-            .or_else(|| DID_NOT_PANIC.captures(line))?;
+        let found = PANICKED.captures(line).or_else(|| DID_NOT_PANIC.captures(line))?;
         let file = &found[1];
         // A panic inside the standard library says nothing of the repository.
         let own = !file.contains("/rustc/") && !file.contains("/library/");
@@ -67,9 +65,7 @@ fn without_backtrace<'a>(output: &[&'a str]) -> Vec<&'a str> {
 
 /// The first errors of the compiler, if the build failed; takes their lines.
 pub(super) fn compile_errors(lines: &mut Lines<'_>) -> Vec<Failure> {
-    let failed = lines
-        .free()
-        .any(|(_, line)| line.starts_with("error: could not compile"));
+    let failed = lines.free().any(|(_, line)| line.starts_with("error: could not compile"));
     if !failed {
         return Vec::new();
     }
@@ -89,9 +85,8 @@ pub(super) fn compile_errors(lines: &mut Lines<'_>) -> Vec<Failure> {
         let failure = compile_error(lines.slice(start, end));
         lines.take(start..=end);
         // A library is compiled twice, once for its own tests, and says the same twice.
-        let repeated = failures
-            .iter()
-            .any(|f| f.message == failure.message && f.line == failure.line);
+        let repeated =
+            failures.iter().any(|f| f.message == failure.message && f.line == failure.line);
         if !repeated {
             failures.push(failure);
         }

@@ -16,28 +16,18 @@ patterns! {
 
 /// See [`super::Reader`].
 pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
-    Reading::sum(
-        prove::read(lines)
-            .into_iter()
-            .chain(bats(lines))
-            .chain(protocol(lines)),
-    )
+    Reading::sum(prove::read(lines).into_iter().chain(bats(lines)).chain(protocol(lines)))
 }
 
 /// The pretty form of bats: `3 tests, 1 failure, 1 skipped`.
 fn bats(lines: &mut Lines<'_>) -> Option<Reading> {
-    let (end, line) = lines
-        .free()
-        .filter(|(_, line)| line.contains(" failure") && BATS.is_match(line))
-        .last()?;
+    let (end, line) =
+        lines.free().filter(|(_, line)| line.contains(" failure") && BATS.is_match(line)).last()?;
     let found = BATS.captures(line)?;
     let count = |group| found.get(group).map_or(0, |digits| number(digits.as_str()));
     let (total, failed, skipped) = (count(1), count(2), count(3));
-    let mut reading = Reading::figures(
-        total.saturating_sub(failed).saturating_sub(skipped),
-        failed,
-        skipped,
-    );
+    let mut reading =
+        Reading::figures(total.saturating_sub(failed).saturating_sub(skipped), failed, skipped);
     reading.says_none = total == 0;
     let block = lines.slice(0, end);
     for (index, line) in block.iter().enumerate() {
@@ -95,9 +85,7 @@ fn protocol(lines: &mut Lines<'_>) -> Option<Reading> {
             reading.fail(failure(name, &found, lines, *index));
         }
     }
-    let planned = plans
-        .iter()
-        .fold(0, |sum: u64, plan| sum.saturating_add(*plan));
+    let planned = plans.iter().fold(0, |sum: u64, plan| sum.saturating_add(*plan));
     reading.complete = planned == results.len() as u64 && lines.omission().is_none();
     reading.says_none = planned == 0;
     if let (Some((first, _)), Some((last, _))) = (results.first(), results.last()) {
@@ -114,11 +102,8 @@ fn failure(name: &str, found: &regex::Captures<'_>, lines: &Lines<'_>, index: us
         .take_while(|(_, line)| line.starts_with('#') || line.starts_with(' '))
         .map(|(_, line)| line.trim_start_matches('#'))
         .collect();
-    let with_mark: Vec<&str> = lines
-        .from(index + 1)
-        .take(report.len())
-        .map(|(_, line)| line)
-        .collect();
+    let with_mark: Vec<&str> =
+        lines.from(index + 1).take(report.len()).map(|(_, line)| line).collect();
     let place = with_mark
         .iter()
         .find_map(|line| prove::place(line))

@@ -35,9 +35,7 @@ pub(super) fn read(lines: &mut Lines<'_>) -> Option<Reading> {
             .find(|(_, line)| is_rule(line, '=', 70))
             .map_or(index, |(start, _)| start);
         let mut reading = figures(ran, verdict);
-        failures(lines.slice(start, index))
-            .into_iter()
-            .for_each(|failure| reading.fail(failure));
+        reading.fail_all(failures(lines.slice(start, index)));
         readings.push(reading);
         lines.take(start..=end);
         begin = end + 1;
@@ -64,9 +62,8 @@ fn figures(ran: u64, verdict: &str) -> Reading {
 
 /// Reports lie between two rules of `=`, the last one ends at the rule of `-` before `Ran`.
 fn failures(block: &[&str]) -> Vec<Failure> {
-    let starts: Vec<usize> = (0..block.len())
-        .filter(|index| is_rule(block[*index], '=', 70))
-        .collect();
+    let starts: Vec<usize> =
+        (0..block.len()).filter(|index| is_rule(block[*index], '=', 70)).collect();
     starts
         .iter()
         .enumerate()
@@ -87,11 +84,8 @@ fn failure(report: &[&str]) -> Option<Failure> {
         None => test.to_owned(),
     };
     let name = format!("{name}{}", &found[4]);
-    let body: Vec<&str> = report[1..]
-        .iter()
-        .filter(|line| !is_rule(line, '-', 70))
-        .copied()
-        .collect();
+    let body: Vec<&str> =
+        report[1..].iter().filter(|line| !is_rule(line, '-', 70)).copied().collect();
     let place = place::last(&body);
     let lines = match &found[1] {
         "UNEXPECTED SUCCESS" => vec!["unexpected success: it is marked as an expected failure"],

@@ -92,12 +92,7 @@ fn failures(block: &[&str]) -> Vec<Failure> {
         let report = &block[index..index + length];
         index += length;
         let room = FAILURES_MAX - failures.len();
-        failures.extend(
-            names
-                .into_iter()
-                .take(room)
-                .map(|name| failure(name, report)),
-        );
+        failures.extend(names.into_iter().take(room).map(|name| failure(name, report)));
     }
     failures
 }
@@ -109,11 +104,7 @@ fn failure(name: &str, report: &[&str]) -> Failure {
         Some((file, _)) => (file, true),
         None => (file, false),
     };
-    let name = if unloadable {
-        format!("{UNLOADABLE}{file}")
-    } else {
-        name.to_owned()
-    };
+    let name = if unloadable { format!("{UNLOADABLE}{file}") } else { name.to_owned() };
     let place = place::first_in(report, file).or_else(|| Some((file.to_owned(), 0)));
     Failure::new(name, report.iter().copied()).at(place)
 }

@@ -7,10 +7,7 @@ use crate::clients::test_run::{TestDelta, is_test_path, test_count_delta};
 
 /// Title, diff and expectation of each case.
 fn cases() -> Vec<(String, String, String)> {
-    let path = PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/test_run/diffs.cases"
-    ));
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/test_run/diffs.cases"));
     let text = fs::read_to_string(path).expect("the cases exist");
     let mut cases: Vec<(String, String, String)> = Vec::new();
     for line in text.lines().skip_while(|line| !line.starts_with("== ")) {
@@ -48,12 +45,7 @@ fn every_change_is_seen_for_what_it_does_to_tests() {
                 .then(|| format!("== {title}\nexpected {expected}\n  actual {actual}"))
         })
         .collect();
-    assert!(
-        wrong.is_empty(),
-        "{} cases differ:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} cases differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -78,10 +70,7 @@ fn turned(line: &str) -> String {
     let line = match line.chars().next() {
         Some('-') if !line.starts_with("--- ") => format!("+{}", &line[1..]),
         Some('+') if !line.starts_with("+++ ") => format!("-{}", &line[1..]),
-        _ => match line
-            .strip_prefix("@@ -")
-            .and_then(|rest| rest.split_once(" @@"))
-        {
+        _ => match line.strip_prefix("@@ -").and_then(|rest| rest.split_once(" @@")) {
             Some((ranges, rest)) => {
                 let (old, new) = ranges.split_once(" +").expect("a hunk has two ranges");
                 format!("@@ -{new} +{old} @@{rest}")
@@ -96,36 +85,10 @@ fn turned(line: &str) -> String {
 fn weakening_is_taking_away_or_disabling() {
     let none = TestDelta::default();
     assert!(!none.weakens_tests());
-    assert!(
-        !TestDelta {
-            removed_tests: 1,
-            added_tests: 1,
-            ..none.clone()
-        }
-        .weakens_tests()
-    );
-    assert!(
-        TestDelta {
-            removed_tests: 2,
-            added_tests: 1,
-            ..none.clone()
-        }
-        .weakens_tests()
-    );
-    assert!(
-        TestDelta {
-            newly_ignored: 1,
-            ..none.clone()
-        }
-        .weakens_tests()
-    );
-    assert!(
-        TestDelta {
-            deleted_files: vec!["a".to_owned()],
-            ..none
-        }
-        .weakens_tests()
-    );
+    assert!(!TestDelta { removed_tests: 1, added_tests: 1, ..none.clone() }.weakens_tests());
+    assert!(TestDelta { removed_tests: 2, added_tests: 1, ..none.clone() }.weakens_tests());
+    assert!(TestDelta { newly_ignored: 1, ..none.clone() }.weakens_tests());
+    assert!(TestDelta { deleted_files: vec!["a".to_owned()], ..none }.weakens_tests());
 }
 
 #[test]

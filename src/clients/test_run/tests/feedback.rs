@@ -60,9 +60,8 @@ fn what_does_not_compile_comes_first_and_what_has_no_message_last() {
 
 #[test]
 fn failures_that_say_the_same_share_an_entry() {
-    let same: Vec<Failure> = (0..30)
-        .map(|n| failure(&format!("test_{n}"), "no database", Some(n + 1)))
-        .collect();
+    let same: Vec<Failure> =
+        (0..30).map(|n| failure(&format!("test_{n}"), "no database", Some(n + 1))).collect();
     let text = feedback(&failed(same), 2_000);
     assert_eq!(text.matches("no database").count(), 1, "{text}");
     assert!(
@@ -75,21 +74,13 @@ fn failures_that_say_the_same_share_an_entry() {
 fn it_never_exceeds_its_bound_and_says_what_it_left_out() {
     let many: Vec<Failure> = (0..150)
         .map(|n| {
-            failure(
-                &format!("test_{n}"),
-                &format!("reason {n}\n{}", "ü".repeat(900)),
-                Some(1),
-            )
+            failure(&format!("test_{n}"), &format!("reason {n}\n{}", "ü".repeat(900)), Some(1))
         })
         .collect();
     let verdict = failed(many);
     for bound in [0, 1, 50, 200, 500, 1_000, 5_000, 50_000, 500_000] {
         let text = feedback(&verdict, bound);
-        assert!(
-            text.chars().count() <= bound,
-            "{bound}: {}",
-            text.chars().count()
-        );
+        assert!(text.chars().count() <= bound, "{bound}: {}", text.chars().count());
         if (200..=1_000).contains(&bound) {
             assert!(text.ends_with(" more"), "{bound}: {text}");
         }

@@ -7,6 +7,5 @@ mod properties;
 mod report;
 mod repositories;
 mod samples;
-mod scratch;
 mod text;
 mod verdict;

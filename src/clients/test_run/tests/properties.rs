@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::samples::sample;
+use crate::clients::test_run::text::MESSAGE_CHARS_MAX;
 use crate::clients::test_run::{
-    Framework, MESSAGE_CHARS_MAX, Outcome, TestPlan, Verdict, feedback, keep_head_and_tail, read,
-    read_junit, test_count_delta,
+    Framework, Outcome, TestPlan, Verdict, feedback, read, read_junit, test_count_delta,
 };
 
 /// Lines of all samples: text made of them gets far into the readers.
@@ -53,11 +53,7 @@ fn sane(verdict: &Verdict) -> Result<(), TestCaseError> {
         prop_assert!(failure.message.chars().count() <= MESSAGE_CHARS_MAX + 60);
         prop_assert_ne!(failure.line, Some(0));
     }
-    prop_assert!(
-        summary
-            .coverage
-            .is_none_or(|share| (0.0..=100.0).contains(&share))
-    );
+    prop_assert!(summary.coverage.is_none_or(|share| (0.0..=100.0).contains(&share)));
     prop_assert!(feedback(verdict, 900).chars().count() <= 900);
     Ok(())
 }
@@ -88,12 +84,6 @@ proptest! {
     fn any_plan_is_read_for(text in mixed_lines(), index in 0..Framework::ALL.len()) {
         let plan = TestPlan { framework: Framework::ALL[index], ..TestPlan::default() };
         sane(&read(&text, Some(0), Some(&plan)))?;
-    }
-
-    #[test]
-    fn cutting_never_grows_a_text(text in any::<String>(), bytes_max in 0_usize..200) {
-        let kept = keep_head_and_tail(&text, bytes_max);
-        prop_assert!(kept.len() <= text.len().max(bytes_max) + 40);
     }
 }
 
@@ -158,10 +148,7 @@ fn hostile_outputs_are_read_in_linear_time() {
         let verdict = read(&output, Some(1), None);
         let _ = feedback(&verdict, 4_000);
         let elapsed = start.elapsed();
-        assert!(
-            elapsed < Duration::from_secs(10),
-            "{elapsed:?} for {piece:?}"
-        );
+        assert!(elapsed < Duration::from_secs(10), "{elapsed:?} for {piece:?}");
     }
 }
 
@@ -179,9 +166,6 @@ fn hostile_diffs_are_read_in_linear_time() {
         let start = Instant::now();
         let _ = test_count_delta(&diff);
         let elapsed = start.elapsed();
-        assert!(
-            elapsed < Duration::from_secs(10),
-            "{elapsed:?} for {piece:?}"
-        );
+        assert!(elapsed < Duration::from_secs(10), "{elapsed:?} for {piece:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::samples::sample;
-use super::scratch::Scratch;
+use super::samples::write;
 use crate::clients::test_run::{Framework, ReportFile, ReportFormat, collect_report, read_junit};
 
 const BEGINNING: SystemTime = SystemTime::UNIX_EPOCH;
@@ -33,11 +33,8 @@ fn suites_may_be_nested_and_errors_stand_outside_of_cases() {
     let summary = read_junit(xml).expect("a report");
     assert_eq!((summary.passed, summary.failed, summary.skipped), (2, 3, 1));
     assert!(summary.complete);
-    let told: Vec<(&str, &str)> = summary
-        .failures
-        .iter()
-        .map(|f| (f.name.as_str(), f.message.as_str()))
-        .collect();
+    let told: Vec<(&str, &str)> =
+        summary.failures.iter().map(|f| (f.name.as_str(), f.message.as_str())).collect();
     assert_eq!(
         told,
         [
@@ -47,10 +44,7 @@ fn suites_may_be_nested_and_errors_stand_outside_of_cases() {
         ]
     );
     assert_eq!(
-        (
-            summary.failures[0].file.as_deref(),
-            summary.failures[0].line
-        ),
+        (summary.failures[0].file.as_deref(), summary.failures[0].line),
         (Some("a.py"), Some(7))
     );
 }
@@ -78,20 +72,15 @@ fn entities_are_not_expanded() {
 
 #[test]
 fn reports_of_all_modules_are_summed() {
-    let scratch = Scratch::new();
-    scratch.write(
-        "target/surefire-reports/TEST-a.xml",
-        &sample("junit_surefire.txt"),
-    );
-    scratch.write(
+    let scratch = tempfile::tempdir().expect("a folder is made");
+    write(scratch.path(), "target/surefire-reports/TEST-a.xml", &sample("junit_surefire.txt"));
+    write(
+        scratch.path(),
         "deep/module/target/surefire-reports/TEST-b.xml",
         &sample("junit_surefire.txt"),
     );
-    scratch.write(
-        "deep/module/target/surefire-reports/TEST-c.txt",
-        "no report",
-    );
-    scratch.write("target/other/TEST-d.xml", &sample("junit_surefire.txt"));
+    write(scratch.path(), "deep/module/target/surefire-reports/TEST-c.txt", "no report");
+    write(scratch.path(), "target/other/TEST-d.xml", &sample("junit_surefire.txt"));
     let summary = collect_report(scratch.path(), &surefire(), BEGINNING).expect("reports");
     assert_eq!((summary.passed, summary.failed, summary.skipped), (2, 4, 2));
     assert_eq!(summary.framework, Framework::Junit);
@@ -99,11 +88,8 @@ fn reports_of_all_modules_are_summed() {
 
 #[test]
 fn reports_of_an_earlier_run_are_not_read() {
-    let scratch = Scratch::new();
-    scratch.write(
-        "target/surefire-reports/TEST-a.xml",
-        &sample("junit_surefire.txt"),
-    );
+    let scratch = tempfile::tempdir().expect("a folder is made");
+    write(scratch.path(), "target/surefire-reports/TEST-a.xml", &sample("junit_surefire.txt"));
     let later = SystemTime::now() + Duration::from_secs(60);
     assert_eq!(collect_report(scratch.path(), &surefire(), later), None);
 }

@@ -6,7 +6,7 @@
 //! put the output there, run the tests, and copy the line they print once it is right.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::clients::test_run::{Outcome, Verdict, read};
 
@@ -18,11 +18,18 @@ fn folder() -> PathBuf {
 pub(super) fn sample(name: &str) -> String {
     let text = fs::read_to_string(folder().join(name)).expect("the sample exists");
     match text.strip_prefix("# documented ") {
-        Some(rest) => rest
-            .split_once('\n')
-            .map_or("", |(_, rest)| rest)
-            .to_owned(),
+        Some(rest) => rest.split_once('\n').map_or("", |(_, rest)| rest).to_owned(),
         None => text,
+    }
+}
+
+/// Writes a file below `root`, or makes a folder for a name that ends in `/`.
+pub(super) fn write(root: &Path, path: &str, text: &str) {
+    let full = root.join(path);
+    let folder = if path.ends_with('/') { Some(full.as_path()) } else { full.parent() };
+    fs::create_dir_all(folder.expect("a file lies in a folder")).expect("a folder is made");
+    if !path.ends_with('/') {
+        fs::write(full, text).expect("a file is written");
     }
 }
 
@@ -35,14 +42,8 @@ fn row(name: &str, exit_code: &str, verdict: &Verdict) -> String {
         Outcome::Inconclusive(_) => "inconclusive",
     };
     let summary = &verdict.summary;
-    let complete = if summary.complete {
-        "complete"
-    } else {
-        "partial"
-    };
-    let coverage = summary
-        .coverage
-        .map_or("-".to_owned(), |share| format!("{share}%"));
+    let complete = if summary.complete { "complete" } else { "partial" };
+    let coverage = summary.coverage.map_or("-".to_owned(), |share| format!("{share}%"));
     let failures: Vec<String> = summary
         .failures
         .iter()
@@ -77,10 +78,7 @@ fn every_sample_is_read_as_expected() {
     let table = fs::read_to_string(folder().join("EXPECTED.txt")).expect("the table exists");
     let mut wrong = Vec::new();
     let mut seen = Vec::new();
-    for line in table
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
+    for line in table.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let mut cells = line.split(" | ");
         let (Some(name), Some(exit_code)) = (cells.next(), cells.next()) else {
             panic!("not a row: {line}");
@@ -95,12 +93,7 @@ fn every_sample_is_read_as_expected() {
             wrong.push(format!("not in the table: {}", row(&name, "1", &verdict)));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} rows differ:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} rows differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -109,21 +102,12 @@ fn every_failure_has_a_message() {
     for line in table.lines().filter(|line| line.contains(" | failed | ")) {
         let name = line.split(" | ").next().unwrap_or("");
         // A run without reports names the tests only.
-        let without = [
-            "pytest_bare",
-            "maven_none",
-            "cargo_truncated",
-            "gradle_none",
-        ];
+        let without = ["pytest_bare", "maven_none", "cargo_truncated", "gradle_none"];
         if without.iter().any(|start| name.starts_with(start)) {
             continue;
         }
         for failure in read(&sample(name), Some(1), None).summary.failures {
-            assert!(
-                !failure.message.is_empty(),
-                "{name}: {} has no message",
-                failure.name
-            );
+            assert!(!failure.message.is_empty(), "{name}: {} has no message", failure.name);
         }
     }
 }
