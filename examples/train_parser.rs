@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 
-use longhaul::task::{BUCKETS, CLASSES, TaskType, encode, features};
+use longhaul::task::{BUCKETS, CLASSES, Row, TaskType, encode, features};
 
 const USAGE: &str = "usage: train_parser OUT.bin ROWS.jsonl... [--requests FILE.txt]... [--lines FILE.txt]... [--test FILE.jsonl]";
 const PASSES: usize = 3;
@@ -21,7 +21,7 @@ const ROWS_PER_CLASS_MAX: usize = 14_000;
 /// A hand-written request counts as this many commits: it looks like what the parser will see.
 const REQUEST_COPIES: usize = 15;
 
-struct Row {
+struct Sample {
     features: Vec<(usize, f32)>,
     class: usize,
     weight: f32,
@@ -80,7 +80,7 @@ fn class_of(kind: TaskType) -> Option<usize> {
     CLASSES.iter().position(|one| *one == kind)
 }
 
-fn commit_rows(text: &str) -> Result<Vec<Row>, Box<dyn Error>> {
+fn commit_rows(text: &str) -> Result<Vec<Sample>, Box<dyn Error>> {
     let mut out = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let row: serde_json::Value = serde_json::from_str(line)?;
@@ -88,13 +88,13 @@ fn commit_rows(text: &str) -> Result<Vec<Row>, Box<dyn Error>> {
         let Some(class) = field("type").parse().ok().and_then(class_of) else { continue };
         let features = features(&format!("{}\n{}", field("title"), field("body")));
         if !features.is_empty() {
-            out.push(Row { features, class, weight: 1.0 });
+            out.push(Sample { features, class, weight: 1.0 });
         }
     }
     Ok(out)
 }
 
-fn request_rows(text: &str) -> Vec<Row> {
+fn request_rows(text: &str) -> Vec<Sample> {
     let mut out = Vec::new();
     for record in format!("\n{text}").split("\n### ").skip(1) {
         let Some((head, body)) = record.split_once('\n') else { continue };
@@ -105,7 +105,7 @@ fn request_rows(text: &str) -> Vec<Row> {
     out
 }
 
-fn line_rows(text: &str) -> Vec<Row> {
+fn line_rows(text: &str) -> Vec<Sample> {
     let mut class = None;
     let mut out = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
@@ -118,29 +118,29 @@ fn line_rows(text: &str) -> Vec<Row> {
     out
 }
 
-fn copies(text: &str, class: usize) -> impl Iterator<Item = Row> {
+fn copies(text: &str, class: usize) -> impl Iterator<Item = Sample> {
     let features = features(text);
-    std::iter::repeat_n(features, REQUEST_COPIES).map(move |features| Row { features, class, weight: 1.0 })
+    std::iter::repeat_n(features, REQUEST_COPIES).map(move |features| Sample { features, class, weight: 1.0 })
 }
 
 /// At most `ROWS_PER_CLASS_MAX` rows of a class, taken evenly, and weights that make the classes equally heavy.
-fn balanced(rows: Vec<Row>) -> Vec<Row> {
-    let mut classes: BTreeMap<usize, Vec<Row>> = BTreeMap::new();
+fn balanced(rows: Vec<Sample>) -> Vec<Sample> {
+    let mut classes: BTreeMap<usize, Vec<Sample>> = BTreeMap::new();
     for row in rows {
         classes.entry(row.class).or_default().push(row);
     }
     let mut out = Vec::new();
     for (_, rows) in classes {
         let step = rows.len().div_ceil(ROWS_PER_CLASS_MAX);
-        let kept: Vec<Row> = rows.into_iter().step_by(step).collect();
+        let kept: Vec<Sample> = rows.into_iter().step_by(step).collect();
         let weight = (ROWS_PER_CLASS_MAX as f32 / 2.0 / kept.len() as f32).clamp(0.3, 6.0);
-        out.extend(kept.into_iter().map(|row| Row { weight, ..row }));
+        out.extend(kept.into_iter().map(|row| Sample { weight, ..row }));
     }
     out
 }
 
 /// Fisher-Yates with a fixed linear congruential sequence.
-fn shuffle(rows: &mut [Row]) {
+fn shuffle(rows: &mut [Sample]) {
     let mut state = 0x5eed_u64;
     for at in (1..rows.len()).rev() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -148,10 +148,10 @@ fn shuffle(rows: &mut [Row]) {
     }
 }
 
-fn train(rows: &[Row]) -> (Vec<[f32; 6]>, [f32; 6]) {
-    let mut weights = vec![[0.0_f32; 6]; BUCKETS];
-    let mut squares = vec![[1e-6_f32; 6]; BUCKETS];
-    let (mut bias, mut bias_squares) = ([0.0_f32; 6], [1e-6_f32; 6]);
+fn train(rows: &[Sample]) -> (Vec<Row>, Row) {
+    let mut weights = vec![[0.0_f32; CLASSES.len()]; BUCKETS];
+    let mut squares = vec![[1e-6_f32; CLASSES.len()]; BUCKETS];
+    let (mut bias, mut bias_squares) = ([0.0_f32; CLASSES.len()], [1e-6_f32; CLASSES.len()]);
     for _ in 0..PASSES {
         for row in rows {
             let p = probabilities(&row.features, &weights, bias);
@@ -170,7 +170,7 @@ fn train(rows: &[Row]) -> (Vec<[f32; 6]>, [f32; 6]) {
     (weights, bias)
 }
 
-fn probabilities(features: &[(usize, f32)], weights: &[[f32; 6]], bias: [f32; 6]) -> [f32; 6] {
+fn probabilities(features: &[(usize, f32)], weights: &[Row], bias: Row) -> Row {
     let mut scores = bias;
     for (bucket, value) in features {
         for class in 0..CLASSES.len() {
@@ -182,10 +182,10 @@ fn probabilities(features: &[(usize, f32)], weights: &[[f32; 6]], bias: [f32; 6]
     scores.map(|score| (score - top).exp() / total)
 }
 
-/// Share of rows that are right, averaged over the classes: a guess scores 1/6 however common one class is.
-fn accuracy(rows: &[Row], weights: &[[f32; 6]], bias: [f32; 6]) -> f64 {
-    let mut right = [0.0_f64; 6];
-    let mut all = [0.0_f64; 6];
+/// Share of rows that are right, averaged over the classes: a guess scores 1/7 however common one class is.
+fn accuracy(rows: &[Sample], weights: &[Row], bias: Row) -> f64 {
+    let mut right = [0.0_f64; CLASSES.len()];
+    let mut all = [0.0_f64; CLASSES.len()];
     for row in rows {
         let p = probabilities(&row.features, weights, bias);
         all[row.class] += 1.0;

@@ -12,6 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 const POLL: Duration = Duration::from_millis(100);
@@ -23,10 +24,24 @@ pub(super) async fn follow(
     id: Uuid,
     quiet: bool,
 ) -> Result<ExecutionView, CliError> {
+    let (_nobody, notes) = mpsc::unbounded_channel();
+    follow_with(engine, id, quiet, notes).await
+}
+
+/// The same, with remarks from outside among the lines: written past it, they would tear them.
+pub(super) async fn follow_with(
+    engine: &Longhaul,
+    id: Uuid,
+    quiet: bool,
+    mut notes: mpsc::UnboundedReceiver<String>,
+) -> Result<ExecutionView, CliError> {
     let mut screen = Screen::new(quiet);
     let mut state = Execution::default();
     let mut last_log: Option<LogChunk> = None;
     loop {
+        while let Ok(note) = notes.try_recv() {
+            screen.say(&note);
+        }
         match engine.store().events(id, state.version, 1_000).await {
             Ok(stored) => {
                 for s in &stored {
@@ -86,7 +101,11 @@ impl Screen {
         let Some(text) = sentence(state, &happened.event) else { return };
         let is_news = !matches!(
             happened.event,
-            Event::StageStarted { .. } | Event::StageSucceeded { .. } | Event::StageProgressed { .. }
+            Event::StageStarted { .. }
+                | Event::StageSucceeded { .. }
+                | Event::StageProgressed { .. }
+                | Event::StepRecorded { .. }
+                | Event::BudgetSpent { .. }
         );
         // On a terminal the lines of the stages tell the ordinary course.
         if matches!(self, Screen::Plain) || is_news {

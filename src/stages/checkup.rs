@@ -64,7 +64,7 @@ impl Checkup {
         place.clear().await?;
         checkup.red = checkup
             .red
-            .map(|red| red.with("head_sha", json!(commit)).with("checks", json!(checkup.checks)));
+            .map(|red| red.with("commit", json!(commit)).with("checks", json!(checkup.checks)));
         Ok(checkup)
     }
 

@@ -119,6 +119,18 @@ impl Shift<'_> {
         Ok(change)
     }
 
+    /// The change is fine alone, so whoever mends it has to see it together with the base:
+    /// `merge` makes the next round begin with that.
+    async fn blame_merge(&self, red: Red, merge: &str) -> Result<Red, Failure> {
+        let git = self.bench.mirror.git();
+        let tip = git.text(["rev-parse", &format!("{merge}^1")]).await?;
+        let head = git.text(["rev-parse", &format!("{merge}^2")]).await?;
+        let base = &self.bench.base.branch;
+        let summary = format!("merged with what came into `{base}` meanwhile, {}", red.summary);
+        let facts = json!({"base": base, "base_commit": tip, "files": []});
+        Ok(Red { summary, ..red }.with("merge", facts).with("commit", json!(head)))
+    }
+
     /// The right to deploy to the environment; none while somebody else on this machine has it.
     async fn take_turn(&self) -> Result<Option<Lock>, Failure> {
         let path = self.lock_path();
@@ -142,12 +154,7 @@ impl Judge for Shift<'_> {
         let checkup = Checkup::of(ctx, self.bench, &place, commit).await?;
         match checkup.red {
             None => Ok(()),
-            Some(red) => {
-                let base = &self.bench.base.branch;
-                let said =
-                    format!("merged with what came into `{base}` meanwhile, {}", red.summary);
-                Err(Red { summary: said, ..red }.into())
-            }
+            Some(red) => Err(self.blame_merge(red, commit).await?.into()),
         }
     }
 }

@@ -74,7 +74,8 @@ impl<'a> Line<'a> {
     /// What a line that did not exit with 0 means: it may pass by itself once; the second time in a
     /// row it is the work's fault.
     pub(super) fn failed(&self, ctx: &StageContext, exit: &Exit) -> Failure {
-        let is_repeated = ctx.input.last_error.is_some();
+        let may_pass = |kind| matches!(kind, ErrorKind::Transient | ErrorKind::Timeout);
+        let is_repeated = ctx.input.last_error.as_ref().is_some_and(|error| may_pass(error.kind));
         let (name, how) = (self.name, exit.describe());
         let hint = match exit.ended_by {
             Ended::Timeout => "raise `timeout_ms` of the stage if it needs longer",

@@ -1,12 +1,13 @@
 //! The stage kind `pr_creation`: proposes the commit on the forge, as the one change request of the
 //! execution.
 
-use super::workbench::Workbench;
+use super::workbench::{Workbench, no_github};
 use super::{StageContext, StageExecutor, StageOutcome};
 use crate::clients::forge::Proposal;
+use crate::config::run::{Forge, RunSettings};
 use crate::workflow::failure::{ErrorKind, Failure};
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Proposes the change.
 pub(super) struct PrCreation;
@@ -15,6 +16,13 @@ pub(super) struct PrCreation;
 impl StageExecutor for PrCreation {
     fn outputs(&self) -> Option<Vec<&'static str>> {
         Some(vec!["number", "url", "head_sha", "branch", "base"])
+    }
+
+    fn preflight(&self, settings: &RunSettings, _config: &Value) -> Vec<String> {
+        match settings.forge {
+            Forge::Local => Vec::new(),
+            Forge::Github => vec![no_github().message],
+        }
     }
 
     fn needs_repository(&self) -> bool {

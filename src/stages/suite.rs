@@ -57,7 +57,8 @@ impl<'a> Suite<'a> {
             return Err(line.failed(ctx, &exit));
         }
         let report = plan.report.as_ref().and_then(|r| test_run::collect_report(dir, r, began));
-        let verdict = test_run::read_with_report(&exit.output, exit.code, Some(plan), report);
+        let verdict = test_run::read_with_report(&exit.output, exit.code, Some(plan), report)
+            .relative_to(&dir.to_string_lossy());
         if let Outcome::Inconclusive(reason) = &verdict.outcome {
             return Err(inconclusive(plan, reason));
         }

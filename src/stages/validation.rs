@@ -39,7 +39,7 @@ impl StageExecutor for Validation {
                 let place = format!("checks.{}", ctx.input.stage);
                 let checkup = Checkup::of(ctx, &bench, &place, &head).await?;
                 match checkup.red {
-                    Some(red) => Err(red.into()),
+                    Some(red) => Err(red.with("head_sha", json!(head)).into()),
                     None => Ok(done(&checkup.checks, &head)),
                 }
             }
@@ -85,6 +85,29 @@ fn judge(checks: &[Check], head: &str) -> Option<Red> {
         |check: &&Check| !matches!(check.conclusion.as_str(), "success" | "skipped" | "neutral");
     let bad: Vec<&str> = checks.iter().filter(is_bad).map(|check| check.name.as_str()).collect();
     let summary = format!("checks failed: {}", bad.join(", "));
-    let red = Red::new(summary.clone(), summary).with("head_sha", json!(head));
+    let red = Red::new(summary.clone(), summary)
+        .with("head_sha", json!(head))
+        .with("commit", json!(head));
     (!bad.is_empty()).then(|| red.with("checks", json!(checks)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_check_is_enough() {
+        let check = |name: &str, conclusion: &str| Check {
+            name: name.to_owned(),
+            conclusion: conclusion.to_owned(),
+            duration_ms: 1,
+            command: String::new(),
+        };
+        let fine = [check("build", "success"), check("docs", "skipped")];
+        assert_eq!(judge(&fine, "abc"), None);
+        let bad = [check("build", "success"), check("lint", "timed_out"), check("test", "failure")];
+        let red = judge(&bad, "abc").expect("red");
+        assert_eq!(red.summary, "checks failed: lint, test");
+        assert_eq!(red.facts["head_sha"], "abc");
+    }
 }

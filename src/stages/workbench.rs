@@ -64,7 +64,14 @@ impl Workbench {
 
     /// Takes over a directory of the execution. Nobody else uses it until the place is dropped.
     pub(super) async fn enter(&self, ctx: &StageContext, name: &str) -> Result<Place, Failure> {
-        Ok(Place::enter(&self.workspace, name, ctx.cancelled()).await?)
+        let place = Place::enter(&self.workspace, name, ctx.cancelled()).await?;
+        if place.found_running() > 0 {
+            ctx.log(format!(
+                "ended {} processes that an earlier attempt had left",
+                place.found_running()
+            ));
+        }
+        Ok(place)
     }
 
     /// How a commit is checked out.
@@ -120,7 +127,8 @@ fn repository(ctx: &StageContext) -> Result<PathBuf, Failure> {
     }
 }
 
-fn no_github() -> Failure {
+/// The forge is known by name only.
+pub(super) fn no_github() -> Failure {
     let said = "forge `github` is not part of this program yet; known forges: local";
     Failure::new(
         ErrorKind::Permanent,

@@ -70,8 +70,10 @@ fn numeric(words: &str, today: NaiveDate) -> Option<NaiveDate> {
         '月' | '월' => next(first, number(rest)?.0, None, today),
         '.' if first <= 31 => {
             let (month, rest) = number(rest)?;
-            let year = rest.strip_prefix('.').and_then(number).map(|(year, _)| year).filter(|year| *year >= 1000);
-            (month <= 12 && rest.starts_with('.')).then(|| next(month, first, year, today)).flatten()
+            let rest = rest.strip_prefix('.')?;
+            let year = number(rest).map(|(year, _)| year);
+            // Of `1.9.2` the last number is no year, so it is a version.
+            (month <= 12 && year.is_none_or(|year| year >= 1000)).then(|| next(month, first, year, today)).flatten()
         }
         _ => None,
     }
@@ -94,6 +96,11 @@ fn named(words: &str, today: NaiveDate) -> Option<NaiveDate> {
 fn ordinal(token: &str) -> Option<u32> {
     let (value, rest) = number(token)?;
     (rest.len() <= 2 && (1..=31).contains(&value)).then_some(value)
+}
+
+/// Whether `word` (lower case) names a month.
+pub(crate) fn is_month(word: &str) -> bool {
+    month(word).is_some()
 }
 
 fn month(token: &str) -> Option<u32> {

@@ -8,25 +8,30 @@ use super::cue::{Cue, Section};
 use super::fold::{Span, is_cjk};
 use super::lexicon::Hit;
 use super::model::Criterion;
-use super::names::CriterionSource;
+use super::names::{CriterionSource, RiskCategory};
 use super::pieces::{Shape, Zone};
 use super::reading::{Part, Reading};
 
 /// More than this many are kept by nobody's mind; the rest stays in the description.
 pub(crate) const CRITERIA_MAX: usize = 500;
 
-/// The criteria in order of appearance, at most `CRITERIA_MAX`.
-pub(crate) fn find(reading: &Reading) -> Vec<Criterion> {
+/// The criteria in order of appearance, at most `CRITERIA_MAX`, and how many there are in all.
+pub(crate) fn find(reading: &Reading) -> (Vec<Criterion>, usize) {
     let mut out: Vec<Criterion> = Vec::new();
+    let mut total = 0;
     for part in &reading.parts {
         for (span, source) in of_part(reading, part) {
             let text = span.of(reading.text);
-            if out.len() < CRITERIA_MAX && text.chars().filter(|c| c.is_alphanumeric()).count() >= 2 {
+            if text.chars().filter(|c| c.is_alphanumeric()).take(2).count() < 2 {
+                continue;
+            }
+            total += 1;
+            if out.len() < CRITERIA_MAX {
                 out.push(Criterion { text: text.to_owned(), start: span.start, end: span.end, source, generated: false });
             }
         }
     }
-    out
+    (out, total)
 }
 
 fn of_part(reading: &Reading, part: &Part) -> Vec<(Span, CriterionSource)> {
@@ -61,15 +66,19 @@ fn stated(reading: &Reading, part: &Part) -> Vec<(Span, CriterionSource)> {
     let mut out = Vec::new();
     for clause in clauses(reading.text, part.piece.span) {
         let hits: Vec<&Hit> = part.hits.iter().filter(|hit| clause.contains(hit.span)).collect();
-        if hits.iter().any(|hit| hit.cue == Cue::TimeChore) {
+        // "Needs to be better" is no condition one could check.
+        let vague = |hit: &&Hit| hit.cue == Cue::Risk(RiskCategory::UnclearRequirements) && hit.weight >= 0.8;
+        if hits.iter().any(|hit| hit.cue == Cue::TimeChore || vague(hit)) {
             continue;
         }
         let constraints = constraint_spans(reading, part, clause, &hits);
         match modal(reading, clause, &hits) {
-            Some(modal) if part.piece.shape == Shape::Item => out.push((item_span(part, clause, modal), CriterionSource::Modal)),
+            // A "should" inside a bullet is one criterion: the bullet.
+            Some(_) if part.piece.shape == Shape::Item => return vec![(part.piece.span, CriterionSource::Modal)],
             Some(modal) => {
-                out.extend(constraints.iter().filter(|span| !span.contains(modal)).map(|span| (*span, CriterionSource::Constraint)));
-                out.push((modal_span(reading, part, clause, modal, &constraints), CriterionSource::Modal));
+                let whole = modal_span(reading, part, clause, modal, &constraints);
+                out.extend(constraints.iter().filter(|span| !touches(**span, whole)).map(|span| (*span, CriterionSource::Constraint)));
+                out.push((whole, CriterionSource::Modal));
             }
             None if is_bounded(reading, part, clause, &hits) => out.push((bounded_span(reading, clause, &hits), CriterionSource::Constraint)),
             None => out.extend(constraints.into_iter().map(|span| (span, CriterionSource::Constraint))),
@@ -77,11 +86,6 @@ fn stated(reading: &Reading, part: &Part) -> Vec<(Span, CriterionSource)> {
     }
     out.sort_by_key(|(span, _)| *span);
     out
-}
-
-/// A "should" inside a bullet is one criterion: the bullet.
-const fn item_span(part: &Part, _clause: Span, _modal: Span) -> Span {
-    part.piece.span
 }
 
 /// The modal that makes the clause a condition, if it is one.
@@ -107,7 +111,7 @@ fn ends_in_koto(reading: &Reading, clause: Span) -> Option<Span> {
 fn modal_span(reading: &Reading, part: &Part, clause: Span, modal: Span, constraints: &[Span]) -> Span {
     let segments = comma_segments(reading.text, clause);
     let Some(at) = segments.iter().position(|segment| segment.contains(modal)) else { return clause };
-    let taken = segments.iter().take(at).rposition(|segment| constraints.iter().any(|span| touches(*span, *segment)));
+    let taken = segments.iter().take(at).rposition(|segment| constraints.iter().any(|span| segment.contains(*span)));
     let request = segments.first().is_some_and(|first| begins_with_verb(part, *first));
     let from = match (taken, request) {
         (Some(before), _) => before + 1,

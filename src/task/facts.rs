@@ -84,7 +84,11 @@ impl Facts {
         let current = self.now + self.ongoing;
         let down = self.outage >= 1.0 && (self.production > 0.0 || current > 0.0 || self.outage >= 2.0);
         let harmed = self.active_harm >= 1.0 && (self.production > 0.0 || current >= 0.7);
-        let hurt = self.defect >= 0.8 && self.now >= 1.0 && (self.production >= 0.7 || self.users >= 1.0);
-        down || harmed || hurt
+        // A hole that nobody uses yet is urgent, but no emergency.
+        let hole = self.vulnerable >= 0.7 && self.production < 0.7;
+        let hurt = self.defect >= 0.8 && self.now >= 1.0 && !hole && (self.production >= 0.7 || self.users >= 1.0);
+        // "Since the release ... roll back at once" needs no word for the defect.
+        let fresh = self.production >= 0.7 && self.now >= 1.0 && (self.ongoing >= 0.7 || self.now >= 2.0);
+        down || harmed || hurt || fresh
     }
 }

@@ -4,10 +4,11 @@
 //! text and, later in one place (`model_points`), from a trained model. The described situation decides, not the
 //! word the author uses: "hotfix branch" makes no hotfix.
 
-use super::cue::{Cue, Section};
+use super::cue::{Cue, Section, Step};
 use super::facts::Facts;
+use super::lexicon::Hit;
 use super::names::{RiskCategory, TaskType};
-use super::pieces::Zone;
+use super::pieces::{Shape, Zone};
 use super::reading::{Part, Reading};
 use super::weights::{CLASSES, log_probabilities};
 
@@ -97,10 +98,20 @@ fn part_points(reading: &Reading, part: &Part, weight: f32, points: &mut Points)
             Cue::Verb(kind) => points.add(kind, one * 0.8),
             Cue::Lead(kind) if leading => points.add(kind, one * 1.4),
             // A thing in the first sentence is what the task is about; further down it is mentioned.
-            Cue::Object(kind) if weight >= 1.0 => points.add(kind, one * 1.25),
+            Cue::Object(kind) if weight >= 1.0 => points.add(kind, one * object_share(kind)),
             Cue::Object(kind) => points.add(kind, one * 0.6),
             _ => {}
         }
+    }
+}
+
+/// A document or a test as the object outweighs the verb: "fix the typo in the manual" is docs. Configuration is
+/// mentioned more often than meant.
+const fn object_share(kind: TaskType) -> f32 {
+    match kind {
+        TaskType::Docs | TaskType::Test => 2.0,
+        TaskType::Chore => 1.35,
+        TaskType::Feature | TaskType::Bugfix | TaskType::Hotfix | TaskType::Refactor | TaskType::Experimental => 1.0,
     }
 }
 
@@ -127,7 +138,14 @@ fn structure_points(reading: &Reading, facts: &Facts, points: &mut Points) {
     if facts.steps {
         points.add(TaskType::Bugfix, 1.6);
     }
+    let tells_scenario = |part: &Part| part.piece.shape == Shape::Scenario || part.hits.iter().any(|hit| hit.cue == Cue::Scenario(Step::Given) && hit.span.start <= part.piece.span.start + 2);
+    if reading.parts.iter().any(tells_scenario) {
+        points.add(TaskType::Feature, 0.8);
+    }
     let Some(first) = reading.parts.iter().find(|part| matches!(part.piece.zone, Zone::In(Section::Request))) else { return };
+    if only_describes(reading) {
+        points.add(TaskType::Bugfix, 0.9);
+    }
     let asks = first.hits.iter().any(|hit| matches!(hit.cue, Cue::Verb(_) | Cue::Lead(_)) && is_leading(reading, first, hit.span.start));
     for hit in first.hits.iter().filter(|hit| hit.span.start <= first.piece.span.start + 1) {
         match hit.cue {
@@ -139,23 +157,59 @@ fn structure_points(reading: &Reading, facts: &Facts, points: &mut Points) {
     if facts.vulnerable >= 0.7 && !(asks && points.of(TaskType::Feature) > points.of(TaskType::Chore)) {
         points.add(TaskType::Bugfix, 2.5);
     }
+    if facts.duty >= 1.0 && facts.defect < 0.8 {
+        points.add(TaskType::Feature, 0.6);
+    }
+    if reading.weight(Cue::Constraint) >= 1.0 && facts.defect < 0.8 {
+        points.add(TaskType::Refactor, 0.6);
+    }
     let speed = reading.weight(Cue::Risk(RiskCategory::Performance));
     if speed >= 1.0 && facts.defect < 0.8 && points.of(TaskType::Feature) < 1.6 {
         points.add(TaskType::Refactor, 0.9);
     }
 }
 
-/// The trained model, in proportion to how far it leaves "could be anything". It has read English only.
+/// A text that only says how things are, without verb of work, wish or condition, is mostly a complaint.
+/// A few words without a full stop ("Guest checkout") are a wish.
+fn only_describes(reading: &Reading) -> bool {
+    let told = |part: &&Part| matches!(part.piece.zone, Zone::In(Section::Request)) && part.piece.shape == Shape::Sentence;
+    let mut told = reading.parts.iter().filter(told).take(3).peekable();
+    let Some(first) = told.peek() else { return false };
+    let text = first.piece.span.of(reading.text);
+    let words = text.split_whitespace().count();
+    let cjk = text.chars().filter(|c| super::fold::is_cjk(*c)).count() >= 8;
+    let sentence = cjk || (words >= 5 && (reading.language.tag != "en" || has_finite_verb(reading.folded(first.piece.span))));
+    sentence && told.all(|part| !part.hits.iter().any(|hit| asks(reading, part, hit)))
+}
+
+/// Small English words that make a row of words a sentence; without one it is a title or an order.
+fn has_finite_verb(folded: &str) -> bool {
+    const FINITE: &str = " is are was were has have had does did gets get can't cannot isn't aren't wasn't doesn't didn't don't hasn't haven't shows says returns takes keeps goes sees see comes makes we i my our it's there's it they she he you ";
+    let subject = folded.split(' ').next().is_some_and(|first| matches!(first, "the" | "a" | "an" | "our" | "my" | "this" | "some" | "all" | "every" | "two"));
+    subject || folded.split(|c: char| !(c.is_alphanumeric() || c == '\'')).any(|word| !word.is_empty() && FINITE.contains(&format!(" {word} ")))
+}
+
+fn asks(reading: &Reading, part: &Part, hit: &Hit) -> bool {
+    match hit.cue {
+        Cue::Verb(_) | Cue::Lead(_) if is_leading(reading, part, hit.span.start) => true,
+        // Weak verbs ("new", "can") stand in complaints as well.
+        Cue::Verb(kind) => hit.weight >= 0.65 && kind != TaskType::Bugfix,
+        Cue::Modal => hit.weight >= 0.7,
+        // "Please" with a verb that is not known asks for something as well.
+        Cue::Request => true,
+        _ => false,
+    }
+}
+
+/// The trained model, in proportion to how far it leaves "could be anything". It has read much English and
+/// little else, so elsewhere it only breaks ties.
 fn model_points(reading: &Reading, points: &mut Points) {
     const SHARE: f32 = 1.0;
-    const MOST: f32 = 2.0;
-    if reading.language.tag != "en" {
-        return;
-    }
-    let Some(logs) = log_probabilities(reading.text) else { return };
+    let most = if reading.language.tag == "en" { 2.0 } else { 1.0 };
+    let Some(logs) = log_probabilities(&reading.told()) else { return };
     let even = -(CLASSES.len() as f32).ln();
     for (kind, log) in CLASSES.into_iter().zip(logs) {
-        points.add(kind, (SHARE * (log - even)).clamp(-MOST, MOST));
+        points.add(kind, (SHARE * (log - even)).clamp(-most, most));
     }
 }
 

@@ -59,7 +59,7 @@ impl Tongue {
     }
 
     /// Han, kana and Hangul cannot be mistaken for Latin words, so their lists need no check.
-    const fn has_own_script(self) -> bool {
+    pub(crate) const fn has_own_script(self) -> bool {
         matches!(self, Self::Japanese | Self::Chinese | Self::Korean)
     }
 }

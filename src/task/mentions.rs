@@ -12,6 +12,8 @@ use super::lexicon::Hit;
 use super::pieces::Zone;
 use super::reading::Reading;
 
+/// Announcements of a date that are looked at.
+const DATES_MAX: usize = 200;
 /// Dependencies kept, at most.
 const DEPENDENCIES_MAX: usize = 50;
 /// Bytes of a dependency that is not a reference.
@@ -20,7 +22,7 @@ const DEPENDENCY_BYTES_MAX: usize = 80;
 /// When it has to be done: the earliest date that a word like "by" or "deadline" announces.
 pub(crate) fn deadline(reading: &Reading, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let today = now.date_naive();
-    announced(reading, Cue::Due).filter_map(|(span, hit)| date_near(reading, span, hit, today)).min().and_then(end_of)
+    announced(reading, Cue::Due).take(DATES_MAX).filter_map(|(span, hit)| date_near(reading, span, hit, today)).min().and_then(end_of)
 }
 
 /// Hits of `cue` in text that speaks of the work, each with the span of its piece.
@@ -41,7 +43,7 @@ fn date_near(reading: &Reading, piece: Span, hit: &Hit, today: NaiveDate) -> Opt
 /// Tasks, pull requests or things it waits for.
 pub(crate) fn dependencies(reading: &Reading) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
-    for (piece, hit) in announced(reading, Cue::WaitsFor) {
+    for (piece, hit) in announced(reading, Cue::WaitsFor).take(2 * DEPENDENCIES_MAX) {
         for one in named_after(reading, piece, hit) {
             if out.len() < DEPENDENCIES_MAX && !out.contains(&one) {
                 out.push(one);

@@ -46,7 +46,7 @@ pub use names::{ComplexityClass, CriterionSource, Priority, RiskCategory, Severi
 pub use ngrams::{BUCKETS, features};
 pub use parse::{OFFLINE_PARSER, TEXT_BYTES_MAX, parse};
 pub use validate::{Validation, validate};
-pub use weights::{CLASSES, encode};
+pub use weights::{CLASSES, Row, encode};
 
 /// The way from text to a task that can be started: parse, enhance, validate. Warnings stay on the task;
 /// whether it may be started is asked with `validate`.
@@ -62,3 +62,6 @@ pub fn understand(text: &str, context: &Context, known_workflows: &[&str]) -> Re
     }
     Ok(task)
 }
+
+#[cfg(test)]
+mod tests;

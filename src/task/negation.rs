@@ -18,8 +18,8 @@ const REACH_BYTES_CJK: usize = 9;
 const REACH_BYTES_HEDGE: usize = 60;
 
 /// The hits of one piece that stand, sorted by position as they came.
-pub(crate) fn standing(folded: &str, hits: &[Hit]) -> Vec<Hit> {
-    let covered = covered(hits);
+pub(crate) fn standing(folded: &str, piece: Span, hits: &[Hit]) -> Vec<Hit> {
+    let covered = covered(hits, &quoted(folded, piece));
     let before = nearest_before(hits, &covered);
     let after = nearest_after(hits);
     hits.iter()
@@ -40,18 +40,42 @@ struct Near {
     hedge: Option<Span>,
 }
 
+/// Quotation marks, opening and closing. The straight one is both.
+const QUOTES: [(char, char); 6] = [('"', '"'), ('“', '”'), ('„', '“'), ('«', '»'), ('「', '」'), ('『', '』')];
+
+/// Stretches in quotation marks: what somebody else says, or what a screen shows.
+fn quoted(folded: &str, piece: Span) -> Vec<Span> {
+    let mut out = Vec::new();
+    let mut open: Option<(usize, char)> = None;
+    for (at, c) in piece.of(folded).char_indices() {
+        match open {
+            Some((start, close)) if c == close => {
+                out.push(Span::new(piece.start + start, piece.start + at));
+                open = None;
+            }
+            Some(_) => {}
+            None => open = QUOTES.iter().find(|(left, _)| *left == c).map(|(_, close)| (at, *close)),
+        }
+    }
+    out
+}
+
 /// True for hits inside a longer phrase that says something else: "error message", "regression test",
 /// "not urgent", "production is fine".
-fn covered(hits: &[Hit]) -> Vec<bool> {
+fn covered(hits: &[Hit], quotes: &[Span]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..hits.len()).collect();
     order.sort_by_key(|at| hits.get(*at).map(|hit| (hit.span.start, std::cmp::Reverse(hit.span.end))));
     let mut out = vec![false; hits.len()];
     let (mut types, mut calm, mut no) = (Span::default(), Span::default(), Span::default());
+    let mut quotes = quotes.iter().copied().peekable();
     for at in order {
         let (Some(hit), Some(slot)) = (hits.get(at), out.get_mut(at)) else { continue };
         let within = |cover: Span| cover.contains(hit.span) && cover != hit.span;
+        while quotes.next_if(|quote| quote.end < hit.span.start).is_some() {}
+        let quoted = quotes.peek().is_some_and(|quote| quote.contains(hit.span));
         *slot = (hit.cue.is_about_type() && within(types))
-            || (is_calmed(hit.cue) && within(calm))
+            || (is_calmed(hit.cue) && (within(calm) || quoted))
+            || (matches!(hit.cue, Cue::Defect | Cue::Risk(RiskCategory::ProductionImpact)) && quoted)
             || (hit.cue == Cue::Negator && within(no));
         let widen = |cover: &mut Span| {
             if hit.span.end > cover.end {
@@ -72,7 +96,7 @@ fn covered(hits: &[Hit]) -> Vec<bool> {
 }
 
 const fn is_calmed(cue: Cue) -> bool {
-    matches!(cue, Cue::High | Cue::Now | Cue::Critical | Cue::Outage | Cue::Production | Cue::ActiveHarm | Cue::PriorityValue(_))
+    matches!(cue, Cue::High | Cue::Now | Cue::Critical | Cue::Outage | Cue::Production | Cue::ActiveHarm | Cue::Low | Cue::PriorityValue(_))
 }
 
 /// "not working", "nobody can", "no functional change": their "no" belongs to them alone.
@@ -152,7 +176,7 @@ const fn can_be_negated(cue: Cue) -> bool {
 }
 
 const fn can_be_supposed(cue: Cue) -> bool {
-    matches!(cue, Cue::High | Cue::Low | Cue::Critical | Cue::Now | Cue::Outage | Cue::ActiveHarm | Cue::PriorityValue(_))
+    matches!(cue, Cue::High | Cue::Low | Cue::Critical | Cue::Now | Cue::Outage | Cue::ActiveHarm | Cue::PriorityValue(_) | Cue::Risk(RiskCategory::ProductionImpact))
 }
 
 #[cfg(test)]
@@ -165,7 +189,7 @@ mod tests {
     #[track_caller]
     fn check(cue: Cue, stands: bool, text: &str) {
         let folded = fold(text);
-        let hits = standing(&folded, &search(&folded, detect(text)));
+        let hits = standing(&folded, Span::new(0, text.len()), &search(&folded, detect(text)));
         assert_eq!(hits.iter().any(|hit| hit.cue == cue), stands, "{text}: {hits:?}");
     }
 
@@ -188,6 +212,13 @@ mod tests {
         check(Cue::Defect, true, "Not a feature: it is a bug");
         check(Cue::Defect, true, "Keine Lust mehr, der Knopf ist kaputt");
         check(Cue::Outage, true, "Nobody can log in");
+    }
+
+    #[test]
+    fn quoted_words_are_somebody_elses() {
+        check(Cue::High, false, "The mail says \"urgent, production down\" in its subject");
+        check(Cue::Outage, false, "The mail says \"urgent, production down\" in its subject");
+        check(Cue::High, true, "Rename \"Qty\", urgent");
     }
 
     #[test]

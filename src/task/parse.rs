@@ -1,6 +1,7 @@
 //! The offline parser: reads a text once and fills in the task, in linear time and always the same way.
 
 use super::context::{Context, ParseRefusal};
+use super::criteria::CRITERIA_MAX;
 use super::facts::Facts;
 use super::kind::Verdict;
 use super::model::{Alternative, Confidence, Requirements, Task};
@@ -57,12 +58,15 @@ fn doubts(verdict: &Verdict) -> Option<String> {
     close.then(|| format!("the type is uncertain: {} ({:.2}) or {second} ({p:.2})", verdict.kind, verdict.confidence))
 }
 
-fn assemble(reading: &Reading, facts: &Facts, verdict: &Verdict, context: &Context, warnings: Vec<String>) -> Task {
+fn assemble(reading: &Reading, facts: &Facts, verdict: &Verdict, context: &Context, mut warnings: Vec<String>) -> Task {
     let kind = verdict.kind;
     let deadline = context.deadline.or_else(|| mentions::deadline(reading, context.now));
     let (stated, sure) = urgency::choose(reading, facts, kind, deadline, context.now);
     let priority = context.priority.unwrap_or(stated);
-    let acceptance_criteria = criteria::find(reading);
+    let (acceptance_criteria, total) = criteria::find(reading);
+    if total > CRITERIA_MAX {
+        warnings.push(format!("{total} acceptance criteria were found, the first {CRITERIA_MAX} are kept"));
+    }
     let risk_factors = risks::find(reading, facts, kind, priority);
     let complexity = complexity::estimate(reading, facts, kind, &acceptance_criteria, &risk_factors);
     let complexity_class = ComplexityClass::of(complexity);

@@ -230,7 +230,7 @@ impl Walk<'_> {
         self.enter(found.section);
         if found.rest.is_empty() {
             // The words of the label may matter ("Priority" with its value in the next line).
-            return self.push(whole, whole, Zone::In(Section::Other), Shape::Heading);
+            return self.push(whole, whole, Zone::In(found.section), Shape::Heading);
         }
         self.full = true;
         if found.lists || found.section == Section::Acceptance {

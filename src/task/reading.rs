@@ -2,7 +2,9 @@
 //!
 //! Everything that forms an opinion (type, priority, risks ...) looks at this and never at raw text alone.
 
-use super::cue::Cue;
+use std::borrow::Cow;
+
+use super::cue::{Cue, Section};
 use super::fold::{Span, fold};
 use super::headings::inside;
 use super::injection::mark_injected;
@@ -51,6 +53,18 @@ impl<'a> Reading<'a> {
         self.hits().filter(|(_, hit)| hit.cue == cue).map(|(_, hit)| hit.weight).sum()
     }
 
+    /// The text without what tries to steer.
+    pub(crate) fn told(&self) -> Cow<'_, str> {
+        let mut told = Cow::Borrowed(self.text);
+        // From behind, so that the spans in front stay where they are.
+        for span in self.injections.iter().rev() {
+            if let (Some(before), Some(after)) = (told.get(..span.start), told.get(span.end..)) {
+                told = Cow::Owned(format!("{before}{after}"));
+            }
+        }
+        told
+    }
+
     /// The words of `span` in lower case.
     pub(crate) fn folded(&self, span: Span) -> &str {
         span.of(&self.folded)
@@ -58,22 +72,16 @@ impl<'a> Reading<'a> {
 }
 
 impl Part {
-    pub(crate) fn has(&self, cue: Cue) -> bool {
-        self.hits.iter().any(|hit| hit.cue == cue)
-    }
-
     pub(crate) fn weight(&self, cue: Cue) -> f32 {
         self.hits.iter().filter(|hit| hit.cue == cue).map(|hit| hit.weight).sum()
     }
 }
 
-/// Done, steering and foreign text has no say; of code and logs, the names in them may be a risk.
+/// What is done, excluded or meant to steer has no say, and code and logs speak another language.
 fn words_of(folded: &str, hits: &[Hit], piece: Piece) -> Vec<Hit> {
     let here: Vec<Hit> = inside(hits, piece.whole).copied().collect();
     match piece.zone {
-        Zone::Done | Zone::Injected => Vec::new(),
-        Zone::Code | Zone::Trace => Vec::new(),
-        Zone::In(super::cue::Section::Excluded) => Vec::new(),
-        Zone::In(_) => standing(folded, &here),
+        Zone::Done | Zone::Injected | Zone::Code | Zone::Trace | Zone::In(Section::Excluded) => Vec::new(),
+        Zone::In(_) => standing(folded, piece.whole, &here),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn step_of(hits: &[Hit], body: Span) -> Option<Step> {
 }
 
 /// Longest scenario that is looked at, in lines. Bounds the search for a Then that never comes.
-const LINES_MAX: usize = 40;
+const LINES_MAX: usize = 25;
 
 /// If a scenario begins at line `at`, the index of the line after it.
 pub(crate) fn ends_with_then(text: &str, hits: &[Hit], all: &[Line], at: usize) -> Option<usize> {

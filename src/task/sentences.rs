@@ -2,6 +2,7 @@
 //!
 //! A full stop inside a token (`login.js`, `v1.2`, `example.com`) or after an abbreviation ends nothing.
 
+use super::calendar::is_month;
 use super::fold::{Span, floor_boundary, is_cjk};
 
 /// Tokens whose full stop does not end a sentence, in lower case and without the last stop.
@@ -52,10 +53,17 @@ fn is_abbreviation(folded: &str, so_far: Span) -> bool {
     let from = floor_boundary(folded, so_far.end.saturating_sub(12)).max(so_far.start);
     let tail = Span::new(from, so_far.end.saturating_sub(1)).of(folded);
     let token = tail.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or("");
-    // "30. Juni", "J. Doe" and a stop on its own.
-    let ordinal = token.len() <= 2 && token.chars().all(|c| c.is_ascii_digit());
+    // "30. Juni" and "im 2. Schritt", "J. Doe", a stop on its own; but "... the number 7. Zeros ..." ends.
+    let ordinal = token.is_empty() || (token.len() <= 2 && token.chars().all(|c| c.is_ascii_digit()) && goes_on(folded, so_far.end));
     let initial = token.chars().count() == 1 && token.chars().all(char::is_alphabetic);
     ordinal || initial || ABBREVIATIONS.contains(&token)
+}
+
+/// Whether the word behind a number with a full stop is a month, as after an ordinal.
+fn goes_on(folded: &str, at: usize) -> bool {
+    let end = floor_boundary(folded, at + 16);
+    let word = Span::new(at, end).of(folded).trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
+    is_month(word)
 }
 
 #[cfg(test)]
@@ -74,6 +82,7 @@ mod tests {
         check("One. Two! Three?", &["One.", "Two!", "Three?"]);
         check("Fix src/auth/login.js now. Then v1.2 of example.com.", &["Fix src/auth/login.js now.", "Then v1.2 of example.com."]);
         check("Some, e.g. this one. Next", &["Some, e.g. this one.", "Next"]);
+        check("Read as the number 7. Zeros stay.", &["Read as the number 7.", "Zeros stay."]);
         check("Bis zum 30. Juni fertig. Danke.", &["Bis zum 30. Juni fertig.", "Danke."]);
         check("停止しています。至急！", &["停止しています。", "至急！"]);
         check("Really?! (yes) ", &["Really?!", "(yes)"]);

@@ -9,10 +9,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::cue::{Cue, Section};
 use super::facts::Facts;
 use super::fold::Span;
-use super::names::{Priority, TaskType};
+use super::headings::inside;
+use super::lexicon::Hit;
+use super::names::{Priority, RiskCategory, TaskType};
 use super::pieces::Zone;
 use super::reading::Reading;
 
+/// Labels looked at per sentence; nobody writes more than one.
+const FIELDS_MAX: usize = 20;
 /// A deadline this near makes a task high.
 const NEAR: TimeDelta = TimeDelta::days(7);
 
@@ -23,14 +27,16 @@ pub(crate) fn choose(reading: &Reading, facts: &Facts, kind: TaskType, deadline:
         return if bound { (Priority::High, 0.7) } else { (stated, 0.95) };
     }
     if kind == TaskType::Hotfix {
-        return (emergency(facts), 0.85);
+        return (emergency(reading, facts), 0.85);
     }
     let near = deadline.is_some_and(|due| due - now <= NEAR);
     implied(facts, kind, near)
 }
 
-fn emergency(facts: &Facts) -> Priority {
-    let severe = facts.outage + facts.active_harm + facts.critical + facts.vulnerable;
+/// Outage, harm that goes on, and whatever touches money or data is critical; other emergencies are high.
+fn emergency(reading: &Reading, facts: &Facts) -> Priority {
+    let at_stake = [RiskCategory::Financial, RiskCategory::DataIntegrity].map(|one| reading.weight(Cue::Risk(one)).min(1.0));
+    let severe = facts.outage + facts.active_harm + facts.critical + facts.vulnerable + at_stake.iter().sum::<f32>();
     if severe >= 1.0 { Priority::Critical } else { Priority::High }
 }
 
@@ -42,7 +48,7 @@ fn implied(facts: &Facts, kind: TaskType, near: bool) -> (Priority, f64) {
         return (Priority::High, 0.75);
     }
     // Shouting about a comma does not make it urgent.
-    if facts.trivial >= 0.7 && facts.outage + facts.active_harm < 1.0 && high + facts.critical >= 0.85 && facts.duty < 1.0 {
+    if facts.trivial >= 0.7 && facts.outage + facts.active_harm < 1.0 && high + facts.critical + facts.now >= 0.85 && facts.duty < 1.0 {
         return (Priority::Low, 0.6);
     }
     if facts.critical >= 1.0 {
@@ -63,18 +69,22 @@ fn explicit(reading: &Reading) -> Option<Priority> {
         if !matches!(part.piece.zone, Zone::In(Section::Request | Section::Other)) {
             continue;
         }
-        let fields = part.hits.iter().filter(|hit| hit.cue == Cue::PriorityField);
-        for field in fields {
-            let values = part.hits.iter().filter_map(|hit| match hit.cue {
-                Cue::PriorityValue(value) if is_beside(reading, field.span, hit.span) => Some(value),
-                _ => None,
-            });
-            if let Some(value) = values.max() {
-                return Some(value);
-            }
+        let fields = part.hits.iter().filter(|hit| hit.cue == Cue::PriorityField).take(FIELDS_MAX);
+        let value = fields.filter_map(|field| value_beside(reading, &part.hits, field.span)).next();
+        if value.is_some() {
+            return value;
         }
     }
     None
+}
+
+fn value_beside(reading: &Reading, hits: &[Hit], field: Span) -> Option<Priority> {
+    let around = Span::new(field.start.saturating_sub(20), field.end + 10);
+    let values = inside(hits, around).filter_map(|hit| match hit.cue {
+        Cue::PriorityValue(value) if is_beside(reading, field, hit.span) => Some(value),
+        _ => None,
+    });
+    values.max()
 }
 
 fn is_beside(reading: &Reading, field: Span, value: Span) -> bool {

@@ -145,3 +145,43 @@ fn reopening(mut stage: StageDefinition) -> StageDefinition {
     stage.reopens = Some("code_generation".to_owned());
     stage
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::validate::{Kinds, problems};
+
+    #[test]
+    fn each_of_the_six_can_run() {
+        let names: Vec<String> = all().into_iter().map(|d| d.name).collect();
+        assert_eq!(
+            names,
+            ["default", "hotfix", "feature", "bugfix", "refactor", "experimental"]
+        );
+        let kinds = all().into_iter().flat_map(|d| d.stages).map(|s| (s.kind, None));
+        let kinds: Kinds = kinds.collect();
+        for definition in all() {
+            assert_eq!(problems(&definition, &kinds), [], "{}", definition.name);
+            assert_eq!(find(&definition.name), Some(definition));
+        }
+        assert_eq!(find("hotfixx"), None);
+    }
+
+    #[test]
+    fn rejected_work_goes_back_to_the_agent() {
+        for definition in all() {
+            let reopens = |name: &str| {
+                let stage = definition.stages.iter().find(|s| s.name == name);
+                stage.is_none_or(|s| s.reopens.as_deref() == Some("code_generation"))
+            };
+            assert!(reopens("testing") && reopens("validation") && reopens("deployment"));
+        }
+    }
+
+    #[test]
+    fn only_a_hotfix_jumps_the_queue() {
+        let urgent: Vec<String> =
+            all().into_iter().filter(|d| d.min_priority.is_some()).map(|d| d.name).collect();
+        assert_eq!(urgent, ["hotfix"]);
+    }
+}

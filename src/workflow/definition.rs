@@ -246,3 +246,54 @@ fn twenty() -> u32 {
 fn yes() -> bool {
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_smallest_definition_is_enough() {
+        let text = json!({"name": "move", "stages": [{"name": "backup", "type": "backup"}]});
+        let read: Definition = serde_json::from_value(text).expect("a definition");
+        assert_eq!(read, Definition::new("move", vec![StageDefinition::new("backup", "backup")]));
+        assert_eq!((read.version, read.max_loops, read.max_interruptions), (1, 3, 20));
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused() {
+        let stage = json!({"name": "s", "stages": [{"name": "a", "kind": "b", "attemps": 2}]});
+        let said = serde_json::from_value::<Definition>(stage).expect_err("refused").to_string();
+        assert!(said.starts_with("unknown field `attemps`"), "{said}");
+        let workflow = json!({"name": "s", "stages": [], "dead_line": 2});
+        assert!(serde_json::from_value::<Definition>(workflow).is_err());
+    }
+
+    #[test]
+    fn limits_fill_what_is_open_and_cap_the_rest() {
+        let mut greedy = StageDefinition::new("b", "x");
+        (greedy.attempts, greedy.timeout_ms) = (Some(50), Some(7));
+        let definition = Definition::new("w", vec![StageDefinition::new("a", "x"), greedy]);
+        let limits = Limits { max_retries: 1, max_stage_retries: 4, ..Limits::default() };
+        let resolved = definition.resolved(&limits);
+        let bounds: Vec<_> = resolved.stages.iter().map(|s| (s.attempts, s.timeout_ms)).collect();
+        assert_eq!(bounds, [(Some(2), Some(600_000)), (Some(5), Some(7))]);
+        assert_eq!(resolved.deadline_ms, Some(1_800_000));
+        assert_eq!(resolved.stages[0].retry.delay_ms, Some(30_000));
+        assert_eq!(resolved.stages[0].wait_limit_ms, Some(DEFAULT_WAIT_LIMIT_MS));
+    }
+
+    #[test]
+    fn a_slug_is_a_name() {
+        #[track_caller]
+        fn check(title: &str, expected: &str) {
+            assert_eq!(slug(title), expected);
+        }
+        check("Data Migration Workflow", "data_migration_workflow");
+        check("  a -- b!  ", "a_--_b");
+        check("\u{dc}ber-Plan", "ber-plan");
+        check("", "");
+        check(&format!("{} x", "a".repeat(63)), &"a".repeat(63));
+        check(&"b".repeat(80), &"b".repeat(64));
+    }
+}

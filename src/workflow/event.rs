@@ -333,3 +333,54 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_event_is_stored_under_its_name() {
+        let event = Event::StageStarted { stage: "build".to_owned(), attempt: 1 };
+        let stored = json!({"type": "StageStarted", "stage": "build", "attempt": 1});
+        assert_eq!(json!(event), stored);
+        assert_eq!((event.name(), event.stage()), ("StageStarted", Some("build")));
+        assert_eq!(Event::ExecutionCompleted {}.stage(), None);
+        let error = Failure::new(crate::workflow::failure::ErrorKind::Timeout, "late");
+        let failed = Event::ExecutionFailed { error, stage: Some("ship".to_owned()) };
+        assert_eq!(failed.stage(), Some("ship"));
+    }
+
+    #[test]
+    fn fields_that_came_later_have_defaults() {
+        let old = json!({"type": "SignalReceived", "name": "go", "payload": 1});
+        let read: Event = serde_json::from_value(old).expect("an old event");
+        assert_eq!(json!(read)["motive"], json!({}));
+        let old = json!({"type": "ExecutionPaused"});
+        assert!(serde_json::from_value::<Event>(old).is_ok());
+    }
+
+    #[test]
+    fn only_what_costs_counts() {
+        let cost = |usd: f64| Cost { usd, input_tokens: 1, output_tokens: 0 };
+        for nonsense in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0] {
+            assert_eq!(cost(nonsense).counted(), cost(0.0));
+        }
+        assert_eq!(cost(0.25).counted(), cost(0.25));
+        assert!(Cost::default().is_zero() && !cost(0.0).is_zero());
+    }
+
+    #[test]
+    fn what_is_not_too_deep_can_be_read_back() {
+        let nest = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!({"a": [inner]}));
+        assert!(!is_too_deep(&nest(32)) && is_too_deep(&nest(33)));
+        let event = Event::SignalReceived {
+            name: "deep".to_owned(),
+            payload: nest(32),
+            key: None,
+            motive: Motive::default(),
+        };
+        let stored = serde_json::to_string(&event).expect("JSON");
+        assert_eq!(serde_json::from_str::<Event>(&stored).expect("readable"), event);
+    }
+}

@@ -79,3 +79,24 @@ impl Failure {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_kind_has_one_name() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(json!(kind), kind.as_str());
+        }
+    }
+
+    #[test]
+    fn facts_are_left_out_when_there_are_none() {
+        let failure = Failure::new(ErrorKind::Permanent, "no");
+        assert_eq!(json!(failure), json!({"kind": "permanent", "message": "no"}));
+        let facts = json!({"failures": ["adds"]});
+        assert_eq!(failure.with_detail(facts.clone()).detail, facts);
+    }
+}

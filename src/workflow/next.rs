@@ -241,3 +241,53 @@ fn out_of_time(state: &Execution) -> Failure {
     let hint = "raise `deadline_ms` of the workflow, or retry: a new branch has its own";
     Failure::new(ErrorKind::Timeout, format!("{said}; {hint}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::event::Request;
+    use serde_json::json;
+
+    fn execution() -> Execution {
+        let request = json!({"task_id": uuid::Uuid::nil(), "task": {"type": "bugfix"},
+            "definition": {"name": "w", "stages": [{"name": "a", "kind": "x"}]},
+            "input": {"n": 1}, "priority": 5});
+        let request: Request = serde_json::from_value(request).expect("a request");
+        let mut state = Execution::default();
+        apply(&mut state, DateTime::UNIX_EPOCH, &Command::Request(Box::new(request)))
+            .expect("requested");
+        state
+    }
+
+    #[test]
+    fn nothing_is_to_be_done_before_the_first_event() {
+        let unborn = Execution::default();
+        assert_eq!(next(&unborn, DateTime::UNIX_EPOCH), []);
+        assert_eq!(wake(&unborn, DateTime::UNIX_EPOCH), Wake::Never);
+        assert_eq!(known_value(&unborn, "input"), None);
+        assert_eq!(remaining_ms(&unborn), u64::MAX);
+    }
+
+    #[test]
+    fn conditions_know_the_input_the_task_and_outputs() {
+        let mut state = execution();
+        assert_eq!(known_value(&state, "input"), Some(&json!({"n": 1})));
+        assert_eq!(known_value(&state, "task"), Some(&json!({"type": "bugfix"})));
+        assert_eq!(known_value(&state, "a"), None);
+        state.stages[0].state = StageState::Succeeded { output: json!({"m": 2}) };
+        assert_eq!(known_value(&state, "a"), Some(&json!({"m": 2})));
+        assert_eq!(known_value(&state, "nobody"), None);
+    }
+
+    #[test]
+    fn time_that_is_left_never_falls_below_nothing() {
+        let mut state = execution();
+        if let Some(request) = &mut state.request {
+            request.definition.deadline_ms = Some(1_000);
+        }
+        state.active_ms = 400;
+        assert_eq!(remaining_ms(&state), 600);
+        state.active_ms = 4_000;
+        assert_eq!(remaining_ms(&state), 0);
+    }
+}

@@ -346,3 +346,102 @@ impl Execution {
         done as f64 / self.stages.len() as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::failure::ErrorKind;
+    use serde_json::json;
+
+    fn at() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_900_000_000, 0).expect("a time")
+    }
+
+    fn error() -> Failure {
+        Failure::new(ErrorKind::Transient, "away")
+    }
+
+    /// Every state with its word, whether it is done, and whether it shows an error.
+    fn states() -> [(StageState, &'static str, bool, bool); 8] {
+        let reason = WaitReason { kind: "ci".to_owned(), detail: "checks".to_owned() };
+        let waiting = StageState::Waiting {
+            attempt: 1,
+            reason,
+            signal: None,
+            wake_at: None,
+            deadline: at(),
+            since: at(),
+        };
+        [
+            (StageState::Pending, "pending", false, false),
+            (StageState::Running { attempt: 1 }, "running", false, false),
+            (StageState::RetryDue { due: at(), error: error() }, "waiting", false, true),
+            (waiting, "waiting", false, false),
+            (StageState::Interrupted, "interrupted", false, false),
+            (StageState::Succeeded { output: json!(7) }, "succeeded", true, false),
+            (StageState::Failed { error: error() }, "failed", true, true),
+            (StageState::Skipped { reason: "no".to_owned() }, "skipped", true, false),
+        ]
+    }
+
+    #[test]
+    fn each_state_has_its_word() {
+        for (state, word, is_done, has_error) in states() {
+            let stage = Stage { state, ..Stage::new("build") };
+            assert_eq!(stage.state.as_str(), word);
+            assert_eq!(stage.state.is_done(), is_done, "{word}");
+            assert_eq!(stage.error().is_some(), has_error, "{word}");
+            assert_eq!(stage.output(), (word == "succeeded").then_some(&json!(7)), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_status_has_one_name() {
+        for status in Status::ALL {
+            assert_eq!(json!(status), status.as_str());
+        }
+        let terminal = Status::ALL.into_iter().filter(|s| s.is_terminal()).map(Status::as_str);
+        assert_eq!(terminal.collect::<Vec<_>>(), ["completed", "failed", "cancelled"]);
+    }
+
+    #[test]
+    fn the_status_is_that_of_the_stages() {
+        #[track_caller]
+        fn check(states: &[usize], pause: bool, expected: Status) {
+            let stage = |i: &usize| Stage { state: states_at(*i), ..Stage::new("s") };
+            let execution = Execution {
+                stages: states.iter().map(stage).collect(),
+                pause: pause.then(Motive::default),
+                ..Execution::default()
+            };
+            assert_eq!(execution.status(), expected);
+        }
+        fn states_at(index: usize) -> StageState {
+            states()[index].0.clone()
+        }
+        check(&[], false, Status::Queued);
+        check(&[0, 4], false, Status::Queued);
+        check(&[1, 3], false, Status::Running);
+        check(&[1], true, Status::Running);
+        check(&[3], true, Status::Paused);
+        check(&[0, 2], false, Status::Waiting);
+        check(&[3, 5], false, Status::Waiting);
+    }
+
+    #[test]
+    fn an_end_is_the_status() {
+        let ended = |outcome| Execution { outcome: Some(outcome), ..Execution::default() }.status();
+        let failed = Outcome::Failed { error: error(), stage: None };
+        assert_eq!(ended(Outcome::Completed), Status::Completed);
+        assert_eq!(ended(failed), Status::Failed);
+        assert_eq!(ended(Outcome::Cancelled), Status::Cancelled);
+    }
+
+    #[test]
+    fn progress_is_the_share_of_what_is_done() {
+        let stages = states().map(|(state, ..)| Stage { state, ..Stage::new("s") }).into();
+        let execution = Execution { stages, ..Execution::default() };
+        assert_eq!(execution.progress(), 3.0 / 8.0);
+        assert_eq!(Execution::default().progress(), 0.0);
+    }
+}

@@ -256,3 +256,6 @@ fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     (1..=64).contains(&name.len()) && name.chars().all(allowed)
 }
+
+#[cfg(test)]
+mod tests;

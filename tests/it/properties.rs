@@ -20,6 +20,8 @@ use longhaul::workflow::state::{Execution, Outcome, StageState, Status};
 use longhaul::workflow::validate::{Kinds, problems};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use serde_json::json;
 use std::collections::BTreeSet;
 use world::World;
@@ -44,7 +46,7 @@ proptest! {
     fn laws_hold_in_any_life(
         definition in definition(),
         limits in limits(),
-        tries in vec(a_try(), 0..60),
+        tries in vec(a_try(), 0..100),
     ) {
         let mut world = World::new(&definition, &limits);
         tries.iter().for_each(|t| attempt(&mut world, t));
@@ -193,6 +195,10 @@ proptest! {
         let history: Vec<Happened> = picks.iter().map(|(what, whom)| happened(*what, *whom)).collect();
         let state = fold(&history);
         prop_assert_eq!(state.version, history.len() as u64);
+        for Happened { event, .. } in &history {
+            let stored = json!(event);
+            prop_assert_eq!(stored["stage"].as_str(), event.stage());
+        }
         let text = serde_json::to_string(&state).expect("JSON");
         prop_assert_eq!(serde_json::from_str::<Execution>(&text).expect("a state"), state);
     }
@@ -206,6 +212,37 @@ proptest! {
         let read: Cost = serde_json::from_str(&text).expect("a cost");
         prop_assert_eq!(read.usd.to_bits(), counted.usd.to_bits(), "{} is read as {}", text, read.usd);
     }
+}
+
+/// A law that is never tried holds always: the lives made up here see every event, every end, and
+/// what is rare.
+#[test]
+fn made_up_lives_see_everything() {
+    let mut runner = TestRunner::deterministic();
+    let lives = (definition(), limits(), vec(a_try(), 0..100));
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    for _ in 0..300 {
+        let (definition, limits, tries) = lives.new_tree(&mut runner).expect("a life").current();
+        let mut world = World::new(&definition, &limits);
+        tries.iter().for_each(|t| attempt(&mut world, t));
+        for pair in world.history.windows(2) {
+            seen.insert(pair[1].event.name());
+            if let (Event::StageInterrupted { .. }, Event::StageReopened { .. }) =
+                (&pair[0].event, &pair[1].event)
+            {
+                seen.insert("work sent back while another stage ran on it");
+            }
+        }
+        seen.insert(world.state.status().as_str());
+        let n = |name: &str| world.history.iter().filter(|h| h.event.name() == name).count();
+        eprintln!("DBG stages {} events {} reopened {} rewound {} resumed {}", world.state.stages.len(), world.history.len(), n("StageReopened"), n("ExecutionRewound"), n("StageResumed"));
+    }
+    seen.insert("ExecutionRequested");
+    let statuses = Status::ALL.map(Status::as_str);
+    let rare = ["work sent back while another stage ran on it"];
+    let wanted = Event::NAMES.iter().chain(&statuses).chain(&rare);
+    let unseen: Vec<_> = wanted.filter(|name| !seen.contains(*name)).collect();
+    assert!(unseen.is_empty(), "never seen: {unseen:?}; make it likelier in properties/any.rs");
 }
 
 /// Whether it runs to its end, as a worker would run it.

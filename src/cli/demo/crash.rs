@@ -2,12 +2,13 @@
 
 use super::super::error::CliError;
 use super::super::session::Session;
-use super::super::{follow, out};
+use super::super::follow;
 use crate::engine::Longhaul;
 use crate::view::ExecutionView;
 use crate::workflow::state::StageState;
 use std::time::Duration;
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Carries out an execution with two worker processes, of which the first is killed.
@@ -18,17 +19,18 @@ pub(super) async fn carry_out_with_crash(
 ) -> Result<ExecutionView, CliError> {
     let quiet = session.json();
     let mut first = start_worker(session)?;
+    let (notes, read_notes) = mpsc::unbounded_channel();
     let following = tokio::spawn({
         let engine = engine.clone();
-        async move { follow::follow(&engine, id, quiet).await }
+        async move { follow::follow_with(&engine, id, quiet, read_notes).await }
     });
     wait_for_code_generation(engine, id, &mut first).await?;
     let pid = first.id().unwrap_or_default();
     // SIGKILL: no handler runs, nothing is written, nothing is cleaned up.
     first.kill().await.map_err(|e| CliError::OutOfReach(format!("worker {pid} cannot be killed: {e}")))?;
-    if !quiet {
-        out::note(&format!("\n*** worker process {pid} killed (SIGKILL) in code_generation; another one starts ***\n"));
-    }
+    let said = format!("*** worker process {pid} killed (SIGKILL) in code_generation; another one starts ***");
+    // Nobody reads it when following has ended, and then its end is what counts.
+    let _ = notes.send(said);
     let mut second = start_worker(session)?;
     let ended = following.await;
     stop(&mut second).await;

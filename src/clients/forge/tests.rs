@@ -187,7 +187,7 @@ async fn a_base_that_moved_on_is_judged_before_it_moves() {
 
     let kind = Bench::default();
     let (commit, _) = landed(court.merge(&change, id(1), &kind).await);
-    assert_eq!(*kind.asked.lock().expect("lock"), [commit.clone()]);
+    assert_eq!(*kind.asked.lock().expect("lock"), std::slice::from_ref(&commit));
     assert_eq!(git_in(&bare, &["rev-parse", "main^1", "main^2"]), format!("{tip}\n{head}"));
 }
 

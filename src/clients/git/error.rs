@@ -171,6 +171,11 @@ impl GitError {
             | GitError::TooMuch { .. }
             | GitError::CommitLost { .. } => ErrorKind::Permanent,
             GitError::Cancelled { .. } => ErrorKind::Interrupted,
+            // We have waited for it. In a repository of the user only the user can know whether the
+            // git that made the lock is still at work; git's words say which file it is.
+            GitError::Refused { words, .. } if words.contains(".lock': File exists") => {
+                ErrorKind::NeedsPerson
+            }
             GitError::TimedOut { .. } => ErrorKind::Timeout,
             // A full disk, a lock of the user's own git, a directory that is being written: all of
             // them may pass, and the next attempt begins by setting things right.

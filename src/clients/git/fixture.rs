@@ -30,7 +30,7 @@ impl Repo {
 
     /// A bare copy of it, beside it.
     pub(crate) fn bare(&self) -> PathBuf {
-        let bare = self.root.path().join("bare.git");
+        let bare = self.beside("bare.git");
         let to = bare.to_string_lossy();
         self.git(&["clone", "--quiet", "--bare", ".", &to]);
         bare

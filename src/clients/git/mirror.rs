@@ -7,18 +7,13 @@
 use super::commit::{self, EngineCommit};
 use super::error::GitError;
 use super::lock::Lock;
-use super::program::Git;
+use super::program::{Git, UPLOAD_PACK};
 use super::refs::{Expected, move_ref};
 use super::remove::remove_tree;
 use super::source::Source;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// What the side of the user's repository runs: it may belong to another user of this machine, and a
-/// commit that we put there may not be the tip of a branch any more.
-const UPLOAD_PACK: &str =
-    "git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true upload-pack";
 
 /// Our copy of a repository.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@
 mod commit;
 mod diff;
 mod error;
+mod junk;
 mod lock;
 mod merge;
 mod mirror;
@@ -19,6 +20,7 @@ mod program;
 mod refs;
 mod remove;
 mod source;
+mod version;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -33,7 +35,8 @@ pub use merge::{Merged, merge_trees};
 pub use mirror::Mirror;
 pub use place::Place;
 pub use private::Head;
-pub use program::{Git, Output, check_version};
+pub use program::{Git, Output, UPLOAD_PACK};
 pub use refs::{Expected, move_ref};
 pub use remove::remove_tree;
 pub use source::Source;
+pub use version::check_version;

@@ -6,6 +6,7 @@
 //! `.git` in the worktree decides nothing.
 
 use super::error::GitError;
+use super::junk;
 use super::lock::Lock;
 use super::mirror::Mirror;
 use super::private::{self, Head};
@@ -20,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 pub struct Place {
     dir: PathBuf,
     index: PathBuf,
+    excludes: PathBuf,
     lock: Lock,
+    found_running: usize,
 }
 
 impl Place {
@@ -31,18 +34,22 @@ impl Place {
         cancelled: &CancellationToken,
     ) -> Result<Place, GitError> {
         let lock = Lock::take(&workspace.join(format!("{name}.lock")), cancelled).await?;
-        let place = Place {
-            dir: workspace.join(name),
-            index: workspace.join(format!("{name}.index")),
-            lock,
-        };
-        place.end_leftovers().await;
+        let beside = |ending: &str| workspace.join(format!("{name}.{ending}"));
+        let (index, excludes) = (beside("index"), beside("excludes"));
+        let dir = workspace.join(name);
+        let mut place = Place { dir, index, excludes, lock, found_running: 0 };
+        place.found_running = place.end_leftovers().await;
         Ok(place)
     }
 
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// How many processes of earlier attempts still ran here when it was entered, and were ended.
+    pub fn found_running(&self) -> usize {
+        self.found_running
     }
 
     /// Ends processes that were started for this place and are still there; returns how many.
@@ -115,11 +122,15 @@ impl Place {
             return Ok(None);
         }
         let git = self.git(mirror);
+        for cache in junk::write(&git, &self.excludes).await? {
+            tracing::info!(place = %self.dir.display(), cache, "a cache is left out of the commit");
+        }
         git.run(["add", "--all", "--", "."]).await?;
         git.text(["write-tree"]).await.map(Some)
     }
 
     fn git(&self, mirror: &Mirror) -> Git<'_> {
-        Git::own(mirror.dir()).with_tree(&self.dir, &self.index).under(&self.lock)
+        let git = Git::own(mirror.dir()).with_tree(&self.dir, &self.index);
+        git.excluding(&self.excludes).under(&self.lock)
     }
 }

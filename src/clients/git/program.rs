@@ -35,6 +35,11 @@ const OWN_SETTINGS: &[&str] = &[
     "core.safecrlf=false",
 ];
 
+/// What git runs on the other side of a fetch between repositories of this machine: they may belong
+/// to different users, and what is fetched may be on no branch.
+pub const UPLOAD_PACK: &str =
+    "git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true upload-pack";
+
 /// Who our commits are by.
 const NAME: &str = "Longhaul";
 const EMAIL: &str = "longhaul@localhost";
@@ -50,6 +55,7 @@ pub struct Git<'l> {
     cwd: PathBuf,
     work_tree: Option<PathBuf>,
     index: Option<PathBuf>,
+    excludes: Option<PathBuf>,
     lock: Option<&'l Lock>,
     is_own: bool,
     timeout: Duration,
@@ -102,6 +108,7 @@ impl<'l> Git<'l> {
             cwd: directory.to_owned(),
             work_tree: None,
             index: None,
+            excludes: None,
             lock: None,
             is_own: false,
             timeout: Duration::from_secs(1_800),
@@ -117,12 +124,19 @@ impl<'l> Git<'l> {
         self
     }
 
+    /// With a file of patterns that are ignored besides those of the repository.
+    #[must_use]
+    pub(super) fn excluding(mut self, patterns: &Path) -> Self {
+        self.excludes = Some(patterns.to_owned());
+        self
+    }
+
     /// Under a lock that no other process can hold meanwhile: a lock file that git finds in its way
     /// is then a dead one, and is removed.
     #[must_use]
     pub fn under<'m>(self, lock: &'m Lock) -> Git<'m> {
-        let Git { git_dir, cwd, work_tree, index, lock: _, is_own, timeout } = self;
-        Git { git_dir, cwd, work_tree, index, lock: Some(lock), is_own, timeout }
+        let Git { git_dir, cwd, work_tree, index, excludes, lock: _, is_own, timeout } = self;
+        Git { git_dir, cwd, work_tree, index, excludes, lock: Some(lock), is_own, timeout }
     }
 
     /// Runs a call that must succeed.
@@ -212,6 +226,10 @@ impl<'l> Git<'l> {
         let own: &[&str] = if self.is_own { OWN_SETTINGS } else { &[] };
         let settings = SETTINGS.iter().chain(own).flat_map(|setting| ["-c", *setting]);
         let mut command = Command::new("git", &self.cwd).args(settings);
+        if let Some(excludes) = &self.excludes {
+            let setting = format!("core.excludesFile={}", excludes.display());
+            command = command.args(["-c", &setting]);
+        }
         if let Some(git_dir) = &self.git_dir {
             command = command.args([Path::new("--git-dir"), git_dir]);
         }
@@ -279,17 +297,4 @@ fn shorten(args: &[String]) -> String {
         Some((cut, _)) => format!("{}...", &line[..cut]),
         None => line,
     }
-}
-
-/// Whether git is there and new enough; looks once per process.
-pub async fn check_version() -> Result<(), GitError> {
-    static IS_NEW_ENOUGH: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    let look = async || {
-        let said = Git::here(Path::new("/")).text(["version"]).await?;
-        let found = said.trim_start_matches("git version ").to_owned();
-        let mut numbers = found.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
-        let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        if version < (2, 38) { Err(GitError::TooOld { found }) } else { Ok(()) }
-    };
-    IS_NEW_ENOUGH.get_or_try_init(look).await.copied()
 }

@@ -6,6 +6,7 @@
 use super::error::GitError;
 use super::program::Git;
 use sha2::{Digest, Sha256};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A repository of the user.
@@ -42,7 +43,8 @@ impl Source {
             "true" => Some(PathBuf::from(git.text(["rev-parse", "--show-toplevel"]).await?)),
             _ => None,
         };
-        let notes = note_of_parent(&canonical, work_tree.as_deref()).into_iter().collect();
+        let parent = note_of_parent(&canonical, work_tree.as_deref());
+        let notes = parent.into_iter().chain(note_of_owner(&git_dir)).collect();
         Ok(Source { git_dir, work_tree, object_format: format.to_owned(), notes })
     }
 
@@ -145,4 +147,14 @@ fn note_of_parent(named: &Path, top: Option<&Path>) -> Option<String> {
     let top = top.filter(|top| *top != named)?;
     let (named, top) = (named.display(), top.display());
     Some(format!("{named} lies inside the repository {top}; the whole repository is used"))
+}
+
+fn note_of_owner(git_dir: &Path) -> Option<String> {
+    let owner = std::fs::metadata(git_dir).ok()?.uid();
+    // A file that we make tells who we are.
+    let we = tempfile::tempfile().and_then(|file| file.metadata()).ok()?.uid();
+    let said = format!(
+        "the repository belongs to user {owner}, and what is added to it will belong to user {we}"
+    );
+    (owner != we).then(|| format!("{said}; run as its owner if that is not wanted"))
 }

@@ -130,7 +130,7 @@ impl Work<'_> {
         };
         place.checkout(&bench.mirror, &head).await?;
         ctx.progress("the agent works", None).await?;
-        let before = bench.mirror.source().fingerprint().await?;
+        let before = self.fingerprint().await;
         let ended = turn::run(ctx, bench, place, &start).await;
         ctx.spend(ended.report.cost);
         // Nobody may go on writing while the result is taken.
@@ -140,7 +140,7 @@ impl Work<'_> {
             return Err(failure);
         }
         let tree = self.take(place).await?;
-        let is_user_disturbed = before != bench.mirror.source().fingerprint().await?;
+        let is_user_disturbed = before != self.fingerprint().await;
         let findings =
             Findings::of(ctx, bench, &start, &tree, place.dir(), is_user_disturbed).await?;
         if let Some(red) = findings.red() {
@@ -161,6 +161,11 @@ impl Work<'_> {
         // Of use to an attempt that finds the commit; the commit itself says that the work is done.
         ctx.step(STEP, async { Ok(done.clone()) }).await?;
         Ok((start, done))
+    }
+
+    /// What is in the user's checkout. Not worth failing for.
+    async fn fingerprint(&self) -> Option<String> {
+        self.bench.mirror.source().fingerprint().await.ok().flatten()
     }
 
     async fn take(&self, place: &Place) -> Result<String, Failure> {

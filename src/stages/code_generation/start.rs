@@ -26,11 +26,16 @@ impl Start {
     /// What this attempt starts from.
     pub(super) async fn choose(ctx: &StageContext, bench: &Workbench) -> Result<Start, GitError> {
         let commits = bench.mirror.work_of(ctx.input.execution_id).await?;
-        let newest = commits.iter().find(|commit| commit.is_on_branch(ctx.input.branch));
-        // Work of another stage of the kind, or of the execution that this one was forked from.
-        let earlier = || text(ctx.output_of_kind("code_generation"), "commit");
-        let commit = newest.map(|commit| commit.id.clone()).or_else(earlier);
-        let commit = commit.unwrap_or_else(|| bench.base.commit.clone());
+        let on_branch = commits.iter().find(|commit| commit.is_on_branch(ctx.input.branch));
+        let is_repair = ctx.input.repair_loop > 0;
+        let commit = on_branch
+            .map(|commit| commit.id.clone())
+            // The work was kept when the execution was rewound or forked, and is now sent back.
+            .or_else(|| judged_commit(&ctx.input.feedback).filter(|_| is_repair))
+            .or_else(|| commits.first().filter(|_| is_repair).map(|commit| commit.id.clone()))
+            // Another stage of this kind came before.
+            .or_else(|| text(ctx.output_of_kind("code_generation"), "commit"))
+            .unwrap_or_else(|| bench.base.commit.clone());
         bench.mirror.need(&commit).await?;
         match advanced_base(&ctx.input.feedback) {
             Some(base) => Start::merging(bench, commit, base).await,
@@ -89,6 +94,11 @@ impl Start {
     pub(super) fn is_same(&self, tree: &str) -> bool {
         self.merged.is_none() && self.content_tree == tree
     }
+}
+
+/// The commit that was judged, when a later stage sent it back.
+fn judged_commit(feedback: &Value) -> Option<String> {
+    feedback.pointer("/detail/commit")?.as_str().map(str::to_owned)
 }
 
 /// The commit of the base that a merge ran into; `forge` puts it there.

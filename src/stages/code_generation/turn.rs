@@ -42,10 +42,10 @@ pub(super) async fn run(
     ctx.log(format!("agent `{}` works in {}", settings.agent.name, place.dir().display()));
     let sink = ctx.log_sink();
     let ended = agent.run(&turn, &|text| sink.write(text), ctx.cancelled()).await;
-    if let Some(session) = &ended.report.session {
-        if let Err(error) = std::fs::write(&session_file, session) {
-            ctx.log(format!("the agent's session could not be noted: {error}"));
-        }
+    if let Some(session) = &ended.report.session
+        && let Err(error) = std::fs::write(&session_file, session)
+    {
+        ctx.log(format!("the agent's session could not be noted: {error}"));
     }
     ended
 }

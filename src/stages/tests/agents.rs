@@ -48,7 +48,7 @@ const CASES: &[Case] = &[
         "git checkout -q -b mine; echo x > x; git add x; git commit -q -m mine; git reset -q --hard; git push 2>&1",
         &[],
         Some(ErrorKind::Transient),
-        &["No configured push destination"],
+        &["git push <name>"],
     ),
     ("git checkout -q -b mine; echo x > x; git add x; git commit -q -m mine", &[], None, &[]),
     ("git checkout -q --detach; echo x > x; rm -rf .git", &[], None, &[]),

@@ -104,6 +104,69 @@ async fn a_fork_goes_on_from_the_work_of_another_execution() {
     assert_eq!(versions[0], versions[1], "the same commit is merged once");
 }
 
+#[tokio::test]
+async fn work_that_was_kept_by_a_rewind_or_a_fork_is_repaired_and_not_redone() {
+    let mut world = world("echo one > one.txt; touch broken");
+    world.life.live(&["analysis", "code_generation"]).await;
+    let mut fork = Life::new(2, world.home.path(), world.repo.path(), &["test.command=sh test.sh"]);
+    fork.outputs = world.life.outputs.clone();
+    world.life.branch = 2;
+    for life in [&mut world.life, &mut fork] {
+        let failure = life.fails("testing").await;
+        life.reopen("testing", &failure);
+        life.settings["agent"] = json!({"command": agent("rm broken")});
+        life.live(&["code_generation", "testing"]).await;
+        assert_eq!(life.outputs["code_generation"]["modified_files"], json!(["one.txt"]));
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_breaks_only_together_with_the_base_is_repaired_together_with_it() {
+    let mut world = world("echo x > mine.txt");
+    world.life.set(&["test.command=test ! -e mine.txt || test ! -e theirs.txt"]);
+    world.life.live(&["code_generation", "testing", "pr_creation", "validation"]).await;
+    world.repo.commit(&[("theirs.txt", "t\n")]);
+    let failure = world.life.fails("deployment").await;
+    world.life.reopen("deployment", &failure);
+    world.agent("test -e theirs.txt && git mv mine.txt ours.txt");
+    world.life.live(&CHAIN).await;
+    assert_eq!(world.repo.git(&["ls-files", "*.txt"]), "a.txt\nours.txt\ntheirs.txt");
+}
+
+#[tokio::test]
+async fn a_shallow_clone_is_enough() {
+    let mut world = world("echo x > x.txt");
+    world.repo.commit(&[("b.txt", "b")]);
+    let shallow = world.repo.beside("shallow");
+    let from = format!("file://{}", world.repo.path().display());
+    world.repo.git(&["clone", "--quiet", "--depth=1", &from, &shallow.to_string_lossy()]);
+    world.life.repository = Some(shallow.display().to_string());
+    world.life.live(&["analysis"]).await.live(&CHAIN).await;
+    assert_eq!(git_in(&shallow, &["show", "main:x.txt"]), "x");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_who_both_think_it_is_theirs_do_it_once() {
+    let world = world("sleep 0.3; echo x >> x.txt");
+    let (home, path) = (world.home.path().to_owned(), world.repo.path().to_owned());
+    let mut both = JoinSet::new();
+    for attempt in 1..=2 {
+        let mut life = Life::new(1, &home, &path, &["test.command=sh test.sh"]);
+        life.settings["agent"] = world.life.settings["agent"].clone();
+        life.attempt = attempt;
+        both.spawn(async move {
+            life.live(&CHAIN).await;
+            life.outputs["deployment"]["version"].clone()
+        });
+    }
+    let versions = both.join_all().await;
+    assert_eq!(versions[0], versions[1]);
+    assert_eq!(world.repo.show("main", "x.txt"), "x");
+    assert_eq!(world.repo.git(&["rev-list", "--merges", "--count", "main"]), "1");
+    let asked = ["for-each-ref", "--format=%(refname)", "refs/longhaul/changes/*/record"];
+    assert_eq!(world.repo.git(&asked), "refs/longhaul/changes/1/record");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_executions_at_once_do_not_disturb_each_other() {
     let repo = Repo::with(&[("a.txt", "a\n"), ("test.sh", "test -e a.txt\n")]);

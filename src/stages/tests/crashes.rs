@@ -80,6 +80,7 @@ async fn agents_of_an_earlier_attempt_are_ended_first() {
     ));
     let output = world.life.done("code_generation").await;
     assert_eq!(output["modified_files"][0], "alone.txt");
+    assert!(world.life.log().contains("processes that an earlier attempt had left"));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The kinds that need no repository, and what all of them have in common.
 
-use crate::config::run::RunSettings;
+use crate::config::run::{Forge, RunSettings};
 use crate::stages::fixture::*;
 use crate::stages::{StageOutcome, builtin};
 use crate::workflow::catalog;
@@ -30,7 +30,8 @@ async fn outputs_are_called_as_they_are_declared() {
         };
         let mut declared = names.expect("declared");
         let mut given: Vec<String> = output.keys().cloned().collect();
-        (declared.sort(), given.sort()).1;
+        declared.sort();
+        given.sort();
         assert_eq!(given, declared, "{kind}");
     }
 }
@@ -41,6 +42,10 @@ fn what_is_missing_is_known_before_anything_runs() {
     let code = registry.get("code_generation").expect("kind");
     let settings = RunSettings::default();
     assert!(code.preflight(&settings, &Value::Null)[0].contains("agent.command"));
+    let proposing = registry.get("pr_creation").expect("kind");
+    assert!(proposing.preflight(&settings, &Value::Null).is_empty());
+    let on_github = RunSettings { forge: Forge::Github, ..RunSettings::default() };
+    assert!(proposing.preflight(&on_github, &Value::Null)[0].contains("known forges: local"));
     let command = registry.get("command").expect("kind");
     assert!(
         command.preflight(&settings, &json!({"comand": "x"}))[0].contains("unknown field `comand`")

@@ -4,4 +4,6 @@ mod agents;
 mod chain;
 mod crashes;
 mod judging;
+#[cfg(target_os = "linux")]
+mod killed;
 mod kinds;

@@ -12,12 +12,12 @@
 //!
 //! Never: a decision. What a hit is worth is said where it is used.
 
+mod index;
 mod notation;
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
-
+use self::index::Index;
 use self::notation::{Entry, entries};
 use super::cue::Cue;
 use super::fold::{Span, is_word};
@@ -40,32 +40,21 @@ pub(crate) struct Hit {
     pub(crate) weight: f32,
 }
 
-struct Lexicon {
-    automaton: Option<AhoCorasick>,
-    /// Entries of pattern `n`; one phrase may mean several things.
-    meanings: Vec<Vec<Entry>>,
-}
-
-static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
-    let (phrases, meanings) = entries(&SOURCES);
-    // Building fails only for pattern sets of gigabytes; without an automaton nothing is ever found.
-    let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&phrases).ok();
-    Lexicon { automaton, meanings }
-});
+static LEXICON: LazyLock<Index> = LazyLock::new(|| Index::of(entries(&SOURCES)));
 
 /// Every phrase of the lexicon in `folded`, by position; the longest one where one meaning overlaps itself.
 /// Linear in the text.
 pub(crate) fn search(folded: &str, detected: Detected) -> Vec<Hit> {
-    let Some(automaton) = LEXICON.automaton.as_ref() else { return Vec::new() };
     let mut hits = Vec::new();
-    for found in automaton.find_overlapping_iter(folded) {
-        let span = Span::new(found.start(), found.end());
-        let Some(meanings) = LEXICON.meanings.get(found.pattern().as_usize()) else { continue };
-        for entry in meanings {
+    let mut before = None;
+    for (at, c) in folded.char_indices() {
+        let inside_word = before.is_some_and(is_word) && is_word(c);
+        LEXICON.each_at(folded, at, inside_word, |span, entry| {
             if entry.speaks(detected) && bordered(folded, span, entry) {
                 hits.push(Hit { span, cue: entry.cue, weight: entry.weight });
             }
-        }
+        });
+        before = Some(c);
     }
     without_nested(hits)
 }

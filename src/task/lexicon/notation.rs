@@ -1,7 +1,5 @@
 //! Reads the notation of the lexicon files. Lines it cannot read are left out; a test keeps that from happening.
 
-use std::collections::HashMap;
-
 use crate::task::cue::Cue;
 use crate::task::language::Tongue;
 
@@ -17,25 +15,13 @@ pub(super) struct Entry {
     pub(super) open_right: bool,
 }
 
-/// All phrases and, at the same index, their meanings.
-pub(super) fn entries(sources: &[&str]) -> (Vec<String>, Vec<Vec<Entry>>) {
-    let mut index: HashMap<String, usize> = HashMap::new();
-    let mut phrases: Vec<String> = Vec::new();
-    let mut meanings: Vec<Vec<Entry>> = Vec::new();
+/// Every spelling of every phrase with its meaning, in the order of the files.
+pub(super) fn entries(sources: &[&str]) -> Vec<(String, Entry)> {
+    let mut out = Vec::with_capacity(20_000);
     for (phrase, entry) in sources.iter().flat_map(|source| read(source)) {
-        for spelling in spellings(&phrase, entry.tongue) {
-            let at = *index.entry(spelling.clone()).or_insert_with(|| {
-                phrases.push(spelling);
-                meanings.push(Vec::new());
-                phrases.len() - 1
-            });
-            let Some(list) = meanings.get_mut(at) else { continue };
-            if !list.iter().any(|one| one.cue == entry.cue && one.tongue == entry.tongue) {
-                list.push(entry);
-            }
-        }
+        out.extend(spellings(phrase, entry.tongue).into_iter().map(|spelling| (spelling, entry)));
     }
-    (phrases, meanings)
+    out
 }
 
 fn read(source: &str) -> Vec<(String, Entry)> {
@@ -57,7 +43,10 @@ fn tongue_and_list(line: &str) -> Option<(Tongue, &str)> {
 }
 
 fn items(list: &str) -> Vec<String> {
-    list.replace("\\,", "\u{1}").split(',').map(|item| item.trim().replace('\u{1}', ",")).collect()
+    if list.contains('\\') {
+        return list.replace("\\,", "\u{1}").split(',').map(|item| item.trim().replace('\u{1}', ",")).collect();
+    }
+    list.split(',').map(|item| item.trim().to_owned()).collect()
 }
 
 fn entry(item: &str, cue: Cue, tongue: Tongue) -> Option<(String, Entry)> {
@@ -75,27 +64,25 @@ fn entry(item: &str, cue: Cue, tongue: Tongue) -> Option<(String, Entry)> {
 }
 
 /// The phrase as people also write it.
-fn spellings(phrase: &str, tongue: Tongue) -> Vec<String> {
-    let mut all = vec![phrase.to_owned()];
-    let mut also = |spelling: String| {
-        if !all.contains(&spelling) {
-            all.push(spelling);
-        }
-    };
+fn spellings(phrase: String, tongue: Tongue) -> Vec<String> {
+    let mut others: Vec<String> = Vec::new();
     if phrase.contains('\'') {
-        also(phrase.replace('\'', "’"));
+        others.push(phrase.replace('\'', "’"));
     }
     if phrase.contains('-') && phrase.len() > 3 {
-        also(phrase.replace('-', " "));
+        others.push(phrase.replace('-', " "));
     }
-    let plain: String = phrase.chars().map(without_accent).collect();
-    if phrase.chars().count() > 3 {
-        also(plain);
+    if !phrase.is_ascii() && !tongue.has_own_script() {
+        if phrase.chars().count() > 3 {
+            others.push(phrase.chars().map(without_accent).collect());
+        }
+        if tongue == Tongue::German {
+            others.push(phrase.replace('ä', "ae").replace('ö', "oe").replace('ü', "ue").replace('ß', "ss"));
+        }
     }
-    if tongue == Tongue::German {
-        also(phrase.replace('ä', "ae").replace('ö', "oe").replace('ü', "ue").replace('ß', "ss"));
-    }
-    all
+    others.retain(|other| *other != phrase);
+    others.push(phrase);
+    others
 }
 
 const fn without_accent(c: char) -> char {

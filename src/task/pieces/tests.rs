@@ -40,7 +40,7 @@ fn lists_under_acceptance_headings_end_with_prose() {
     check(
         "Requirements\n1. Search is case-insensitive.\n2. Results appear.\n\nPlease build this.",
         "
-Other Heading | Requirements
+Acceptance Heading | Requirements
 Acceptance Item | Search is case-insensitive.
 Acceptance Item | Results appear.
 Request Sentence | Please build this.",

@@ -263,10 +263,7 @@ pub(super) fn wake(
     stage: &str,
 ) -> Result<Vec<Event>, Refusal> {
     let found = find(state, stage)?;
-    let StageState::Waiting { attempt, .. } = found.state else {
-        let now = found.state.as_str();
-        return Err(Refusal::NotNow(format!("stage `{stage}` is {now}, not waiting")));
-    };
+    let StageState::Waiting { attempt, .. } = found.state else { return Err(not_waiting(found)) };
     if !next::can_go_on(state, found, at) {
         let said = format!("stage `{stage}` still waits: neither signal nor time has come");
         return Err(Refusal::NotNow(said));
@@ -284,6 +281,14 @@ pub(super) fn wake(
     Ok(vec![Event::TimerFired { stage, attempt }, resumed])
 }
 
+fn not_waiting(stage: &Stage) -> Refusal {
+    let now = match &stage.state {
+        StageState::RetryDue { .. } => "to be tried again",
+        other => other.as_str(),
+    };
+    Refusal::NotNow(format!("stage `{}` is {now}, not waiting", stage.name))
+}
+
 pub(super) fn expire_wait(
     state: &Execution,
     at: DateTime<Utc>,
@@ -291,7 +296,7 @@ pub(super) fn expire_wait(
 ) -> Result<Vec<Event>, Refusal> {
     let found = find(state, stage)?;
     let StageState::Waiting { attempt, reason, deadline, .. } = &found.state else {
-        return Err(Refusal::NotNow(format!("stage `{stage}` is not waiting")));
+        return Err(not_waiting(found));
     };
     if *deadline > at {
         return Err(Refusal::NotNow(format!("stage `{stage}` may wait until {deadline}")));

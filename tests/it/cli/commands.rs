@@ -177,3 +177,57 @@ async fn workflows_are_listed_shown_and_registered() {
     let view = program.run(&["run", "Check it", "--workflow", "my_checks", "--json"]).expect_code(0).json();
     assert_eq!((&view["workflow"]["name"], &view["status"]), (&json!("my_checks"), &json!("completed")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_a_run_with_130_and_keeps_the_execution() {
+    let (program, repository) = (Program::new().await, Repository::new());
+    let gate = program.database.home.path().join("gate");
+    let agent = format!("sh -c 'test -e {0} || sleep 1000; echo 42 > answer'", gate.display());
+    let run = ["run", "Fix the answer", "--json", "--repo", &repository.text(), "--agent-command", &agent];
+    let running = program.command(&run).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let running = super::harness::Running(running);
+    wait_for_running(&program, "code_generation").await;
+    // SAFETY: our own child that has not been waited for.
+    unsafe { libc::kill(running.0.id() as i32, libc::SIGINT) };
+    let mut running = running;
+    assert_eq!(running.0.wait().expect("it ends").code(), Some(130));
+    let view = program.run(&["show", "@last", "--json"]).expect_code(0).json();
+    assert_eq!((&view["status"], &view["stages"][1]["status"]), (&json!("queued"), &json!("interrupted")));
+    std::fs::write(gate, "").expect("a file");
+    let worker = program.start_worker();
+    wait_for(&program, view["execution_id"].as_str().expect("an id"), "completed").await;
+    assert_eq!(worker.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_end_lets_its_stage_end_first() {
+    let (program, repository) = (Program::new().await, Repository::new());
+    let gate = program.database.home.path().join("gate");
+    let agent = format!("sh -c 'while ! test -e {}; do sleep 0.05; done; echo 42 > answer'", gate.display());
+    let submit = ["submit", "Fix the answer", "--repo", &repository.text(), "--agent-command", &agent];
+    program.run(&submit).expect_code(0);
+    let worker = program.start_worker();
+    wait_for_running(&program, "code_generation").await;
+    let ending = tokio::task::spawn_blocking(move || worker.terminate());
+    crate::support::eventually("the worker drains", || async {
+        let workers = program.run(&["workers", "--json"]).expect_code(0).json();
+        (workers[0]["draining"] == true).then_some(())
+    })
+    .await;
+    std::fs::write(gate, "").expect("a file");
+    assert_eq!(ending.await.expect("no panic"), Some(0));
+    let view = program.run(&["show", "@last", "--json"]).expect_code(0).json();
+    let status = |n: usize| view["stages"][n]["status"].as_str().expect("a status").to_owned();
+    assert_eq!((status(1).as_str(), status(2).as_str()), ("succeeded", "pending"), "{view:#}");
+    assert_eq!(view["status"], "queued", "the next worker goes on with it");
+}
+
+async fn wait_for_running(program: &Program, stage: &str) {
+    crate::support::eventually("the stage runs", || async {
+        let shown = program.run(&["show", "@last", "--json"]);
+        let stages = if shown.code == 0 { shown.json()["stages"].clone() } else { Value::Null };
+        let is = |s: &Value| s["name"] == stage && s["status"] == "running";
+        stages.as_array().is_some_and(|a| a.iter().any(is)).then_some(())
+    })
+    .await;
+}

@@ -29,9 +29,9 @@ struct Raw {
 
 fn raw() -> impl Strategy<Value = Raw> {
     let needs = option::weighted(0.6, vec(any::<Index>(), 0..3));
-    let reopens = option::weighted(0.4, any::<Index>());
-    let when = option::weighted(0.3, (0..5_u8, any::<Index>()));
-    let rest = (any::<bool>(), prop::bool::weighted(0.3), option::of(1_000..600_000_u64));
+    let reopens = option::weighted(0.7, any::<Index>());
+    let when = option::weighted(0.2, (0..5_u8, any::<Index>()));
+    let rest = (prop::bool::weighted(0.3), prop::bool::weighted(0.15), option::of(1_000..600_000_u64));
     (any::<u32>(), needs, any::<bool>(), option::of(1..4_u32), reopens, when, rest).prop_map(
         |(rank, needs, required, attempts, reopens, when, rest)| {
             let (success, retries_rejected, wait_limit_ms) = rest;
@@ -76,8 +76,8 @@ fn picked(picks: &[Index], from: &[usize]) -> Vec<String> {
 
 /// A definition that can run: a graph without cycles of 1 to 7 stages.
 pub(crate) fn definition() -> impl Strategy<Value = Definition> {
-    let bounds = (0..4_u32, any::<bool>(), 1..5_u32, option::weighted(0.3, 1_000..100_000_u64));
-    (vec(raw(), 1..=7), bounds).prop_map(|(raws, (max_loops, pauses, max_interruptions, deadline_ms))| {
+    let bounds = (0..4_u32, any::<bool>(), 1..5_u32, option::weighted(0.15, 100_000..2_000_000_u64));
+    (prop_oneof![1 => vec(raw(), 1..=2), 3 => vec(raw(), 3..=7)], bounds).prop_map(|(raws, (max_loops, pauses, max_interruptions, deadline_ms))| {
         let mut definition = Definition::new("any", stages(&raws));
         definition.max_loops = max_loops;
         definition.on_exhausted = if pauses { OnExhausted::Pause } else { OnExhausted::Fail };
@@ -130,6 +130,7 @@ pub(crate) enum Try {
     Wait(Index, bool, Option<i64>),
     Interrupt(Index),
     Step(Index, u8),
+    Progress(Index, f64),
     Start(Index),
     Skip(Index),
     Wake(Index),
@@ -148,7 +149,8 @@ pub(crate) enum Try {
 }
 
 fn error_kind() -> impl Strategy<Value = ErrorKind> {
-    prop::sample::select(ErrorKind::ALL.to_vec())
+    let any = prop::sample::select(ErrorKind::ALL.to_vec());
+    prop_oneof![1 => any, 1 => Just(ErrorKind::Rejected)]
 }
 
 /// Any finite amount, also ones that JSON can only just hold.
@@ -160,13 +162,14 @@ fn usd() -> impl Strategy<Value = f64> {
 pub(crate) fn a_try() -> impl Strategy<Value = Try> {
     let index = any::<Index>;
     prop_oneof![
-        12 => Just(Try::Advance),
+        30 => Just(Try::Advance),
         6 => (0..400_000_u64).prop_map(Try::Pass),
-        8 => (index(), 0..9_i64, usd()).prop_map(|(s, n, c)| Try::Succeed(s, n, c)),
-        8 => (index(), error_kind(), any::<f64>(), usd()).prop_map(|(s, k, j, c)| Try::Fail(s, k, j, c)),
-        4 => (index(), any::<bool>(), option::of(-60_000..400_000_i64)).prop_map(|(s, g, w)| Try::Wait(s, g, w)),
+        16 => (index(), 0..9_i64, usd()).prop_map(|(s, n, c)| Try::Succeed(s, n, c)),
+        10 => (index(), error_kind(), any::<f64>(), usd()).prop_map(|(s, k, j, c)| Try::Fail(s, k, j, c)),
+        6 => (index(), any::<bool>(), option::of(-60_000..400_000_i64)).prop_map(|(s, g, w)| Try::Wait(s, g, w)),
         2 => index().prop_map(Try::Interrupt),
         2 => (index(), any::<u8>()).prop_map(|(s, k)| Try::Step(s, k)),
+        2 => (index(), any::<f64>()).prop_map(|(s, f)| Try::Progress(s, f)),
         2 => index().prop_map(Try::Start),
         1 => index().prop_map(Try::Skip),
         1 => index().prop_map(Try::Wake),
@@ -176,12 +179,12 @@ pub(crate) fn a_try() -> impl Strategy<Value = Try> {
         2 => any::<u8>().prop_map(Try::Claim),
         1 => Just(Try::Abandon),
         1 => Just(Try::Pause),
-        3 => Just(Try::Resume),
+        8 => Just(Try::Resume),
         1 => Just(Try::Cancel),
         1 => Just(Try::Confirm),
         1 => Just(Try::Conclude),
         1 => (index(), any::<bool>()).prop_map(|(s, set)| Try::Rewind(s, set)),
-        1 => Just(Try::Retry),
+        3 => Just(Try::Retry),
     ]
 }
 
@@ -204,22 +207,28 @@ fn command(world: &World, this: &Try) -> Command {
         let stage = index.get(&world.state.stages);
         (stage.name.clone(), stage.attempts)
     };
+    // What reports is mostly what runs, or nearly every report would be refused.
+    let runs = |index: &Index| {
+        let running = world.running();
+        let is_any = running.is_empty() || index.index(8) == 0;
+        if is_any { pick(index) } else { index.get(&running).clone() }
+    };
     let motive = Default::default();
     match this {
         Try::Advance | Try::Pass(_) | Try::Conclude => Command::Conclude {},
         Try::Succeed(s, n, usd) => {
-            let (stage, attempt) = pick(s);
+            let (stage, attempt) = runs(s);
             let (output, cost) = (json!({"n": n, "usd": usd}), cost(*usd));
             Command::Succeed { stage, attempt, output, cost, log_digest: None }
         }
         Try::Fail(s, kind, jitter, usd) => {
-            let (stage, attempt) = pick(s);
+            let (stage, attempt) = runs(s);
             let mut error = Failure::new(*kind, "no");
             error.retry_after_ms = (*kind == ErrorKind::RateLimited).then(|| jitter.to_bits());
             Command::Fail { stage, attempt, error, cost: cost(*usd), log_digest: None, jitter: *jitter }
         }
         Try::Wait(s, has_signal, wake_in) => {
-            let (stage, attempt) = pick(s);
+            let (stage, attempt) = runs(s);
             let reason = WaitReason { kind: "signal".to_owned(), detail: "go".to_owned() };
             let signal = has_signal.then(|| stage.clone());
             let wake_at = wake_in.map(|ms| world.now + chrono::TimeDelta::milliseconds(ms));
@@ -227,13 +236,18 @@ fn command(world: &World, this: &Try) -> Command {
             Command::Wait { stage, attempt, reason, signal, wake_at, memo, cost }
         }
         Try::Interrupt(s) => {
-            let (stage, attempt) = pick(s);
+            let (stage, attempt) = runs(s);
             Command::Interrupt { stage, attempt, reason: "drained".to_owned() }
         }
         Try::Step(s, key) => {
-            let (stage, attempt) = pick(s);
+            let (stage, attempt) = runs(s);
             let (key, value) = (format!("k{}", key % 3), json!(key));
             Command::RecordStep { stage, attempt, key, value }
+        }
+        Try::Progress(s, fraction) => {
+            let (stage, attempt) = runs(s);
+            let (message, fraction) = ("on".to_owned(), Some(*fraction));
+            Command::Progress { stage, attempt, message, fraction }
         }
         Try::Start(s) => Command::Start { stage: pick(s).0 },
         Try::Skip(s) => Command::Skip { stage: pick(s).0, reason: "by hand".to_owned() },

@@ -16,7 +16,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 
 /// An attempt: the stage and its number.
-type Attempt = (String, u32);
+pub(crate) type Attempt = (String, u32);
 
 pub(crate) struct World {
     pub(crate) state: Execution,
@@ -57,6 +57,11 @@ impl World {
         let command = Command::Request(Box::new(request(definition, limits)));
         world.give(&command).expect("a new execution is requested");
         world
+    }
+
+    /// What runs now.
+    pub(crate) fn running(&self) -> Vec<Attempt> {
+        self.under_way.iter().cloned().collect()
     }
 
     pub(crate) fn pass(&mut self, ms: u64) {
@@ -239,7 +244,7 @@ impl World {
                 return;
             }
             let halts = next(&self.state, self.now) == [Action::Halt];
-            let running: Vec<Attempt> = self.under_way.iter().cloned().collect();
+            let running = self.running();
             for (stage, attempt) in &running {
                 // The one before may have been sent back and this one cut off.
                 if self.under_way.contains(&(stage.clone(), *attempt)) {

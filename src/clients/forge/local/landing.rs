@@ -5,7 +5,7 @@
 //! somebody was quicker. Of our own workers only one at a time merges into a repository: otherwise
 //! each would invalidate what the others are judging.
 
-use super::super::{Judge, Landing, Merge};
+use super::super::{ChangeRequest, Judge, Landing, Merge};
 use super::Local;
 use crate::clients::git::{
     Expected, Git, GitError, Lock, Merged, merge_message, merge_trees, move_ref,
@@ -77,7 +77,7 @@ impl Local {
         let change = merge.change;
         let tree = match merge_trees(&self.mirror, tip, &change.head_sha).await? {
             Merged::Clean { tree } => tree,
-            Merged::Conflict { files, .. } => return Err(conflict(&change.base, tip, &files)),
+            Merged::Conflict { files, .. } => return Err(conflict(change, tip, &files)),
         };
         let text = merge_message(merge.title, change.number, &change.branch, merge.execution);
         let commit = self.mirror.commit(&tree, &[tip, &change.head_sha], &text).await?;
@@ -139,7 +139,8 @@ fn stuck(tree: &Path, base: &str, error: GitError) -> Failure {
 }
 
 /// The work has to be done again on top of what the base is now; `detail.merge` says what that is.
-fn conflict(base: &str, tip: &str, files: &[String]) -> Failure {
+fn conflict(change: &ChangeRequest, tip: &str, files: &[String]) -> Failure {
+    let base = &change.base;
     let listed = files.join(", ");
     let summary =
         format!("the change conflicts with what came into `{base}` meanwhile, in: {listed}");
@@ -148,6 +149,7 @@ fn conflict(base: &str, tip: &str, files: &[String]) -> Failure {
          both sides and remove every marker."
     );
     let merge = json!({"base": base, "base_commit": tip, "files": files});
-    let detail = json!({"feedback": feedback, "summary": summary, "merge": merge});
+    let head = &change.head_sha;
+    let detail = json!({"feedback": feedback, "summary": summary, "commit": head, "merge": merge});
     Failure::new(ErrorKind::Rejected, summary).with_detail(detail)
 }

@@ -7,17 +7,15 @@ mod landing;
 mod record;
 
 use super::{ChangeRequest, Checks, Forge, Judge, Landing, Merge, Proposal};
-use crate::clients::git::{Expected, Git, GitError, Mirror, Source, made_for, move_ref};
+use crate::clients::git::{
+    Expected, Git, GitError, Mirror, Source, UPLOAD_PACK, made_for, move_ref,
+};
 use crate::workflow::failure::{ErrorKind, Failure};
 use async_trait::async_trait;
 use record::Record;
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// What our side runs when the repository fetches from us: a merge is on no branch yet.
-const UPLOAD_PACK: &str =
-    "git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true upload-pack";
 
 /// A repository as a forge.
 #[derive(Clone, Debug)]
