@@ -7,6 +7,8 @@
 //! notation of `tests/task/requests.txt`, lines in that of `tests/task/one_liners.txt`. Logistic regression over hashed words, AdaGrad, three passes in a
 //! fixed order: the same input gives the same file on one platform. Takes some seconds in release mode.
 
+#![allow(clippy::print_stdout, reason = "a command for developers reports on stdout")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
@@ -50,10 +52,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     shuffle(&mut rows);
     let (weights, bias) = train(&rows);
-    println!("{} rows, mean accuracy per class on them {:.3}", rows.len(), accuracy(&rows, &weights, bias));
+    println!(
+        "{} rows, mean accuracy per class on them {:.3}",
+        rows.len(),
+        accuracy(&rows, &weights, bias)
+    );
     if let Some(file) = &options.test {
         let test = commit_rows(&fs::read_to_string(file)?)?;
-        println!("{} test rows, mean accuracy per class {:.3}", test.len(), accuracy(&test, &weights, bias));
+        println!(
+            "{} test rows, mean accuracy per class {:.3}",
+            test.len(),
+            accuracy(&test, &weights, bias)
+        );
     }
     fs::write(&options.out, encode(&weights, bias))?;
     Ok(())
@@ -62,7 +72,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn options() -> Result<Options, Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let out = args.next().ok_or(USAGE)?;
-    let mut options = Options { out, rows: Vec::new(), requests: Vec::new(), lines: Vec::new(), test: None };
+    let mut options =
+        Options { out, rows: Vec::new(), requests: Vec::new(), lines: Vec::new(), test: None };
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--requests" => options.requests.push(args.next().ok_or("--requests needs a file")?),
@@ -98,7 +109,11 @@ fn request_rows(text: &str) -> Vec<Sample> {
     let mut out = Vec::new();
     for record in format!("\n{text}").split("\n### ").skip(1) {
         let Some((head, body)) = record.split_once('\n') else { continue };
-        let Some(class) = head.split(' ').nth(1).and_then(|kind| kind.parse().ok()).and_then(class_of) else { continue };
+        let Some(class) =
+            head.split(' ').nth(1).and_then(|kind| kind.parse().ok()).and_then(class_of)
+        else {
+            continue;
+        };
         let body: Vec<&str> = body.lines().filter(|line| !line.starts_with("=> ")).collect();
         out.extend(copies(&body.join("\n"), class));
     }
@@ -120,7 +135,11 @@ fn line_rows(text: &str) -> Vec<Sample> {
 
 fn copies(text: &str, class: usize) -> impl Iterator<Item = Sample> {
     let features = features(text);
-    std::iter::repeat_n(features, REQUEST_COPIES).map(move |features| Sample { features, class, weight: 1.0 })
+    std::iter::repeat_n(features, REQUEST_COPIES).map(move |features| Sample {
+        features,
+        class,
+        weight: 1.0,
+    })
 }
 
 /// At most `ROWS_PER_CLASS_MAX` rows of a class, taken evenly, and weights that make the classes equally heavy.
@@ -143,7 +162,8 @@ fn balanced(rows: Vec<Sample>) -> Vec<Sample> {
 fn shuffle(rows: &mut [Sample]) {
     let mut state = 0x5eed_u64;
     for at in (1..rows.len()).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         rows.swap(at, ((state >> 33) % (at as u64 + 1)) as usize);
     }
 }
@@ -160,7 +180,8 @@ fn train(rows: &[Sample]) -> (Vec<Row>, Row) {
                 for (bucket, value) in &row.features {
                     let gradient = error * value;
                     squares[*bucket][class] += gradient * gradient;
-                    weights[*bucket][class] -= LEARNING_RATE * gradient / squares[*bucket][class].sqrt();
+                    weights[*bucket][class] -=
+                        LEARNING_RATE * gradient / squares[*bucket][class].sqrt();
                 }
                 bias_squares[class] += error * error;
                 bias[class] -= LEARNING_RATE * error / bias_squares[class].sqrt();
@@ -193,6 +214,11 @@ fn accuracy(rows: &[Sample], weights: &[Row], bias: Row) -> f64 {
             right[row.class] += 1.0;
         }
     }
-    let shares: Vec<f64> = right.iter().zip(all).filter(|(_, all)| *all > 0.0).map(|(right, all)| right / all).collect();
+    let shares: Vec<f64> = right
+        .iter()
+        .zip(all)
+        .filter(|(_, all)| *all > 0.0)
+        .map(|(right, all)| right / all)
+        .collect();
     shares.iter().sum::<f64>() / shares.len().max(1) as f64
 }

@@ -39,10 +39,11 @@ impl Workbench {
         let until = Instant::now() + ctx.input.timeout.saturating_sub(margin(ctx.input.timeout));
         git::check_version().await?;
         let source = Source::locate(&repository(ctx)?).await?;
-        for note in &source.notes {
+        let known = base_of_outputs(ctx);
+        // Said once, by the first stage that looks.
+        for note in source.notes.iter().filter(|_| known.is_none()) {
             ctx.log(note);
         }
-        let known = base_of_outputs(ctx);
         // Asked before anything is copied: an empty repository is no reason for an empty mirror.
         let branch = match &known {
             Some(base) => base.branch.clone(),

@@ -28,11 +28,13 @@ update queue set ready = true
 
 /// `skip locked`: claimers never wait for each other. An execution that somebody holds although it
 /// stands in the queue is left alone; its row goes, because its holder queues it again by itself.
+/// A worker that was declared dead gets nothing, though it may not know yet.
 const CLAIM: &str = r"/* claim */
 with picked as (
     select execution_id, row_number() over () as place
       from (select execution_id from queue
              where ready and ($4::uuid is null or execution_id = $4)
+               and exists (select from workers where worker_id = $1)
              order by priority desc, wake_at limit $2 for update skip locked) q
 ), taken as (
     delete from queue using picked where queue.execution_id = picked.execution_id

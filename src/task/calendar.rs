@@ -47,7 +47,11 @@ pub(crate) fn day(words: &str, today: NaiveDate) -> Option<NaiveDate> {
 
 fn number(text: &str) -> Option<(u32, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let value = text.get(..digits).filter(|digits| !digits.is_empty() && digits.len() <= 4)?.parse().ok()?;
+    let value = text
+        .get(..digits)
+        .filter(|digits| !digits.is_empty() && digits.len() <= 4)?
+        .parse()
+        .ok()?;
     Some((value, text.get(digits..)?))
 }
 
@@ -73,7 +77,9 @@ fn numeric(words: &str, today: NaiveDate) -> Option<NaiveDate> {
             let rest = rest.strip_prefix('.')?;
             let year = number(rest).map(|(year, _)| year);
             // Of `1.9.2` the last number is no year, so it is a version.
-            (month <= 12 && year.is_none_or(|year| year >= 1000)).then(|| next(month, first, year, today)).flatten()
+            (month <= 12 && year.is_none_or(|year| year >= 1000))
+                .then(|| next(month, first, year, today))
+                .flatten()
         }
         _ => None,
     }
@@ -81,7 +87,11 @@ fn numeric(words: &str, today: NaiveDate) -> Option<NaiveDate> {
 
 /// "30 June 2025", "June 30th", "28. Juni", "1er juillet", "30 de junio".
 fn named(words: &str, today: NaiveDate) -> Option<NaiveDate> {
-    let tokens: Vec<&str> = words.split([' ', ',', '.', '\u{a0}']).filter(|token| !matches!(*token, "" | "de" | "of" | "the" | "den" | "le" | "el" | "il")).take(4).collect();
+    let tokens: Vec<&str> = words
+        .split([' ', ',', '.', '\u{a0}'])
+        .filter(|token| !matches!(*token, "" | "de" | "of" | "the" | "den" | "le" | "el" | "il"))
+        .take(4)
+        .collect();
     let first = tokens.first()?;
     let second = tokens.get(1)?;
     let (month, day) = match (month(first), month(second)) {
@@ -89,7 +99,11 @@ fn named(words: &str, today: NaiveDate) -> Option<NaiveDate> {
         (None, Some(month)) => (month, ordinal(first)?),
         (None, None) => return None,
     };
-    let year = tokens.get(2).and_then(|token| number(token)).map(|(year, _)| year).filter(|year| *year >= 1000);
+    let year = tokens
+        .get(2)
+        .and_then(|token| number(token))
+        .map(|(year, _)| year)
+        .filter(|year| *year >= 1000);
     next(month, day, year, today)
 }
 
@@ -104,7 +118,10 @@ pub(crate) fn is_month(word: &str) -> bool {
 }
 
 fn month(token: &str) -> Option<u32> {
-    (1_u32..).zip(MONTHS).find(|(_, names)| names.split(' ').any(|name| name == token)).map(|(number, _)| number)
+    (1_u32..)
+        .zip(MONTHS)
+        .find(|(_, names)| names.split(' ').any(|name| name == token))
+        .map(|(number, _)| number)
 }
 
 /// The next such day if no year is given.
@@ -124,14 +141,40 @@ fn relative(words: &str, today: NaiveDate) -> Option<NaiveDate> {
     if starts(TOMORROW) {
         return today.checked_add_days(Days::new(1));
     }
-    if ["end of week", "end of the week", "ende der woche", "fin de semaine", "fin de semana"].iter().any(|phrase| words.starts_with(phrase)) {
+    if ["end of week", "end of the week", "ende der woche", "fin de semaine", "fin de semana"]
+        .iter()
+        .any(|phrase| words.starts_with(phrase))
+    {
         return weekday(today, Weekday::Fri);
     }
-    let days = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
-    let skipped = ["next ", "this ", "coming ", "nächsten ", "kommenden ", "diesen ", "le ", "el ", "il ", "este ", "am "];
+    let days = [
+        Weekday::Mon,
+        Weekday::Tue,
+        Weekday::Wed,
+        Weekday::Thu,
+        Weekday::Fri,
+        Weekday::Sat,
+        Weekday::Sun,
+    ];
+    let skipped = [
+        "next ",
+        "this ",
+        "coming ",
+        "nächsten ",
+        "kommenden ",
+        "diesen ",
+        "le ",
+        "el ",
+        "il ",
+        "este ",
+        "am ",
+    ];
     let bare = skipped.iter().find_map(|word| words.strip_prefix(word)).unwrap_or(words);
     let token: String = bare.chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect();
-    let found = days.into_iter().zip(WEEKDAYS).find(|(_, names)| names.split(' ').any(|name| is_name(&token, name)))?;
+    let found = days
+        .into_iter()
+        .zip(WEEKDAYS)
+        .find(|(_, names)| names.split(' ').any(|name| is_name(&token, name)))?;
     weekday(today, found.0)
 }
 
@@ -154,7 +197,8 @@ mod tests {
     fn check(words: &str, expected: Option<(i32, u32, u32)>) {
         // A Wednesday.
         let today = NaiveDate::from_ymd_opt(2025, 6, 4).unwrap();
-        let expected = expected.and_then(|(year, month, day)| NaiveDate::from_ymd_opt(year, month, day));
+        let expected =
+            expected.and_then(|(year, month, day)| NaiveDate::from_ymd_opt(year, month, day));
         assert_eq!(day(words, today), expected, "{words}");
     }
 
@@ -181,7 +225,17 @@ mod tests {
 
     #[test]
     fn other_numbers_are_no_dates() {
-        for words in ["1.9.2", "v1.2", "500 users", "31.31.", "80 ms", "the release", "", "mondays", "99999999-1-1"] {
+        for words in [
+            "1.9.2",
+            "v1.2",
+            "500 users",
+            "31.31.",
+            "80 ms",
+            "the release",
+            "",
+            "mondays",
+            "99999999-1-1",
+        ] {
             check(words, None);
         }
     }

@@ -10,7 +10,13 @@ use super::names::{ComplexityClass, RiskCategory, TaskType};
 use super::reading::Reading;
 
 /// Complexity from 1 to 10.
-pub(crate) fn estimate(reading: &Reading, facts: &Facts, kind: TaskType, criteria: &[Criterion], risks: &[Risk]) -> u8 {
+pub(crate) fn estimate(
+    reading: &Reading,
+    facts: &Facts,
+    kind: TaskType,
+    criteria: &[Criterion],
+    risks: &[Risk],
+) -> u8 {
     let mut points = base(kind);
     points += 0.3 * count(criteria.len(), 6);
     points += risks.iter().map(|risk| weight(risk.category)).sum::<f32>();
@@ -48,8 +54,13 @@ const fn weight(category: RiskCategory) -> f32 {
         RiskCategory::Concurrency => 1.2,
         RiskCategory::SchemaMigration | RiskCategory::Compliance => 0.9,
         RiskCategory::UnclearRequirements => 1.0,
-        RiskCategory::Security | RiskCategory::DataIntegrity | RiskCategory::BreakingChange | RiskCategory::Performance => 0.5,
-        RiskCategory::Financial | RiskCategory::ExternalDependency | RiskCategory::ProductionImpact => 0.2,
+        RiskCategory::Security
+        | RiskCategory::DataIntegrity
+        | RiskCategory::BreakingChange
+        | RiskCategory::Performance => 0.5,
+        RiskCategory::Financial
+        | RiskCategory::ExternalDependency
+        | RiskCategory::ProductionImpact => 0.2,
         RiskCategory::PromptInjection => 0.0,
     }
 }
@@ -60,7 +71,8 @@ fn count(number: usize, limit: u8) -> f32 {
 
 /// Long requests are bigger, short ones smaller; a character of Han says as much as three letters.
 fn length(text: &str) -> f32 {
-    let letters: usize = text.chars().take(4000).map(|c| if super::fold::is_cjk(c) { 3 } else { 1 }).sum();
+    let letters: usize =
+        text.chars().take(4000).map(|c| if super::fold::is_cjk(c) { 3 } else { 1 }).sum();
     match letters {
         0..=45 => -0.5,
         46..=150 => 0.0,

@@ -27,7 +27,14 @@ impl Context {
     /// A context in which the caller sets nothing but the time.
     #[must_use]
     pub const fn at(now: DateTime<Utc>) -> Self {
-        Self { now, repository: None, workflow: None, priority: None, assignee: None, deadline: None }
+        Self {
+            now,
+            repository: None,
+            workflow: None,
+            priority: None,
+            assignee: None,
+            deadline: None,
+        }
     }
 }
 
@@ -38,7 +45,9 @@ pub enum ParseRefusal {
     #[error("the task text is empty: say in a sentence what should change")]
     Empty,
     /// Longer than any request a person writes; the limit keeps one caller from filling the event store.
-    #[error("the task text has {bytes} bytes, the limit is {limit}: shorten it or link to the long part")]
+    #[error(
+        "the task text has {bytes} bytes, the limit is {limit}: shorten it or link to the long part"
+    )]
     TooLong {
         /// Size of the text.
         bytes: usize,

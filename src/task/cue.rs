@@ -183,8 +183,17 @@ impl Cue {
     pub(crate) const fn is_function_word(self) -> bool {
         matches!(
             self,
-            Self::Opening | Self::Sarcasm | Self::Negator | Self::NegatorAfter | Self::Hedge | Self::Contradicted
-                | Self::Background | Self::Modal | Self::Bound | Self::Due | Self::Greeting
+            Self::Opening
+                | Self::Sarcasm
+                | Self::Negator
+                | Self::NegatorAfter
+                | Self::Hedge
+                | Self::Contradicted
+                | Self::Background
+                | Self::Modal
+                | Self::Bound
+                | Self::Due
+                | Self::Greeting
         )
     }
 

@@ -47,7 +47,8 @@ fn apply_context(task: &mut Task, context: &Context) {
 /// A hotfix is at least high and critical when production is hit; a deadline within a day is worth one step.
 fn raise_priority(task: &mut Task, context: &Context) {
     if task.task_type == TaskType::Hotfix {
-        let live = task.risk_factors.iter().any(|risk| risk.category == RiskCategory::ProductionImpact);
+        let live =
+            task.risk_factors.iter().any(|risk| risk.category == RiskCategory::ProductionImpact);
         task.priority = task.priority.max(if live { Priority::Critical } else { Priority::High });
     }
     let pressing = task.requirements.deadline.is_some_and(|due| due - context.now <= PRESSING);
@@ -58,7 +59,11 @@ fn raise_priority(task: &mut Task, context: &Context) {
 
 const fn needs_tests(kind: TaskType) -> bool {
     match kind {
-        TaskType::Hotfix | TaskType::Bugfix | TaskType::Feature | TaskType::Refactor | TaskType::Test => true,
+        TaskType::Hotfix
+        | TaskType::Bugfix
+        | TaskType::Feature
+        | TaskType::Refactor
+        | TaskType::Test => true,
         TaskType::Experimental | TaskType::Docs | TaskType::Chore => false,
     }
 }
@@ -67,10 +72,17 @@ const fn needs_tests(kind: TaskType) -> bool {
 const fn implied_criteria(kind: TaskType) -> &'static [&'static str] {
     match kind {
         TaskType::Hotfix => &["the cause is fixed and a regression test covers it"],
-        TaskType::Bugfix => &["the defect is reproduced before it is fixed", "a regression test fails without the fix and passes with it"],
-        TaskType::Feature => &["tests cover the new behaviour", "the documentation describes the new behaviour"],
+        TaskType::Bugfix => &[
+            "the defect is reproduced before it is fixed",
+            "a regression test fails without the fix and passes with it",
+        ],
+        TaskType::Feature => {
+            &["tests cover the new behaviour", "the documentation describes the new behaviour"]
+        }
         TaskType::Refactor => &["behaviour does not change", "all existing tests pass"],
-        TaskType::Experimental => &["the result says whether to go on; its code may be thrown away"],
+        TaskType::Experimental => {
+            &["the result says whether to go on; its code may be thrown away"]
+        }
         TaskType::Docs | TaskType::Test | TaskType::Chore => &[],
     }
 }
@@ -78,7 +90,13 @@ const fn implied_criteria(kind: TaskType) -> &'static [&'static str] {
 fn add_criterion(task: &mut Task, text: &str) {
     if !task.acceptance_criteria.iter().any(|one| one.text == text) {
         let source = CriterionSource::Generated;
-        task.acceptance_criteria.push(Criterion { text: text.to_owned(), start: 0, end: 0, source, generated: true });
+        task.acceptance_criteria.push(Criterion {
+            text: text.to_owned(),
+            start: 0,
+            end: 0,
+            source,
+            generated: true,
+        });
     }
 }
 

@@ -38,7 +38,10 @@ impl Facts {
             match part.piece.zone {
                 Zone::Trace => facts.trace = true,
                 Zone::In(Section::Steps) => facts.steps = true,
-                Zone::In(Section::Acceptance | Section::Expected | Section::Excluded) | Zone::Done | Zone::Code | Zone::Injected => continue,
+                Zone::In(Section::Acceptance | Section::Expected | Section::Excluded)
+                | Zone::Done
+                | Zone::Code
+                | Zone::Injected => continue,
                 Zone::In(Section::Request | Section::Other) => {}
             }
             for hit in &part.hits {
@@ -78,17 +81,25 @@ impl Facts {
 
     /// A defect that hurts production or its users now and has to be dealt with at once.
     pub(crate) fn is_emergency(&self) -> bool {
-        if self.is_elsewhere() || self.resolved >= 0.7 || (self.trivial >= 0.7 && self.active_harm < 1.0 && self.outage < 1.0) {
+        if self.is_elsewhere()
+            || self.resolved >= 0.7
+            || (self.trivial >= 0.7 && self.active_harm < 1.0 && self.outage < 1.0)
+        {
             return false;
         }
         let current = self.now + self.ongoing;
-        let down = self.outage >= 1.0 && (self.production > 0.0 || current > 0.0 || self.outage >= 2.0);
+        let down =
+            self.outage >= 1.0 && (self.production > 0.0 || current > 0.0 || self.outage >= 2.0);
         let harmed = self.active_harm >= 1.0 && (self.production > 0.0 || current >= 0.7);
         // A hole that nobody uses yet is urgent, but no emergency.
         let hole = self.vulnerable >= 0.7 && self.production < 0.7;
-        let hurt = self.defect >= 0.8 && self.now >= 1.0 && !hole && (self.production >= 0.7 || self.users >= 1.0);
+        let hurt = self.defect >= 0.8
+            && self.now >= 1.0
+            && !hole
+            && (self.production >= 0.7 || self.users >= 1.0);
         // "Since the release ... roll back at once" needs no word for the defect.
-        let fresh = self.production >= 0.7 && self.now >= 1.0 && (self.ongoing >= 0.7 || self.now >= 2.0);
+        let fresh =
+            self.production >= 0.7 && self.now >= 1.0 && (self.ongoing >= 0.7 || self.now >= 2.0);
         down || harmed || hurt || fresh
     }
 }

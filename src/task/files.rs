@@ -19,23 +19,59 @@ const PATH_BYTES_MAX: usize = 200;
 pub(crate) fn find(text: &str) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    for token in text.split(ends_token).filter(|token| token.len() <= PATH_BYTES_MAX && token.contains(['.', '/', '\\', 'f', 'F'])) {
-        if let Some(path) = path_of(token) {
-            if out.len() < FILES_MAX && seen.insert(path.to_owned()) {
-                out.push(path.to_owned());
-            }
+    for token in text
+        .split(ends_token)
+        .filter(|token| token.len() <= PATH_BYTES_MAX && token.contains(['.', '/', '\\', 'f', 'F']))
+    {
+        let Some(path) = path_of(token) else { continue };
+        if out.len() < FILES_MAX && seen.insert(path.to_owned()) {
+            out.push(path.to_owned());
         }
     }
     out
 }
 
 fn ends_token(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || super::fold::is_cjk(c) || matches!(c, '"' | '\'' | '`' | '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | ',' | ';' | '|' | '“' | '”' | '„' | '«' | '»' | '‘' | '’' | '=')
+    c.is_whitespace()
+        || c.is_control()
+        || super::fold::is_cjk(c)
+        || matches!(
+            c,
+            '"' | '\''
+                | '`'
+                | '('
+                | ')'
+                | '['
+                | ']'
+                | '{'
+                | '}'
+                | '<'
+                | '>'
+                | ','
+                | ';'
+                | '|'
+                | '“'
+                | '”'
+                | '„'
+                | '«'
+                | '»'
+                | '‘'
+                | '’'
+                | '='
+        )
 }
 
 fn path_of(token: &str) -> Option<&str> {
-    let bare = without_position(token.trim_matches(|c: char| matches!(c, '*' | '!' | '?' | ':' | '…')).trim_end_matches('.'));
-    if bare.contains("://") || bare.contains('@') || bare.starts_with("www.") || bare.starts_with("//") {
+    let bare = without_position(
+        token
+            .trim_matches(|c: char| matches!(c, '*' | '!' | '?' | ':' | '…'))
+            .trim_end_matches('.'),
+    );
+    if bare.contains("://")
+        || bare.contains('@')
+        || bare.starts_with("www.")
+        || bare.starts_with("//")
+    {
         return None;
     }
     let lower = bare.to_lowercase();
@@ -65,7 +101,8 @@ fn has_ending(name: &str, in_folder: bool) -> bool {
     let Some((stem, ending)) = name.rsplit_once('.') else { return false };
     // `e.g`, `i.c`: one letter before and after is an abbreviation unless it stands in a folder.
     let long_enough = in_folder || stem.len() >= 2 && (ending.len() >= 2 || stem.len() >= 3);
-    let named = stem.chars().any(char::is_alphanumeric) && stem.chars().all(|c| c.is_alphanumeric() || "._-+@$#~*".contains(c));
+    let named = stem.chars().any(char::is_alphanumeric)
+        && stem.chars().all(|c| c.is_alphanumeric() || "._-+@$#~*".contains(c));
     long_enough && named && listed(ENDINGS, ending) && !stem.ends_with("()")
 }
 
@@ -95,8 +132,14 @@ mod tests {
         check("Fix src/auth/login.js and `Cargo.toml`.", &["src/auth/login.js", "Cargo.toml"]);
         check("at UserList (src/components/UserList.jsx:14:22)", &["src/components/UserList.jsx"]);
         check("File \"worker.py\", line 88", &["worker.py"]);
-        check("docs/configuration.mdを更新、Dockerfileも", &["docs/configuration.md", "Dockerfile"]);
-        check("everything below src/api/ and .github/workflows/ci.yml.", &["src/api/", ".github/workflows/ci.yml"]);
+        check(
+            "docs/configuration.mdを更新、Dockerfileも",
+            &["docs/configuration.md", "Dockerfile"],
+        );
+        check(
+            "everything below src/api/ and .github/workflows/ci.yml.",
+            &["src/api/", ".github/workflows/ci.yml"],
+        );
         check("src\\Foo.cs, src\\Foo.cs", &["src\\Foo.cs"]);
     }
 

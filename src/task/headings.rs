@@ -20,17 +20,32 @@ pub(crate) struct Heading {
 const OPEN_ENDS: [&str; 6] = ["when", "wenn", "quand", "cuando", "quando", "if"];
 
 /// Sections in the order in which they win when one word names several.
-const BY_STRENGTH: [Section; 6] =
-    [Section::Acceptance, Section::Expected, Section::Steps, Section::Excluded, Section::Request, Section::Other];
+const BY_STRENGTH: [Section; 6] = [
+    Section::Acceptance,
+    Section::Expected,
+    Section::Steps,
+    Section::Excluded,
+    Section::Request,
+    Section::Other,
+];
 
 /// The heading at the beginning of `body`. `alone` accepts a known heading that fills the line without a colon.
-pub(crate) fn heading_at_start(text: &str, hits: &[Hit], body: Span, alone: bool) -> Option<Heading> {
+pub(crate) fn heading_at_start(
+    text: &str,
+    hits: &[Hit],
+    body: Span,
+    alone: bool,
+) -> Option<Heading> {
     let start = body.end - body.of(text).trim_start_matches(|c: char| !c.is_alphanumeric()).len();
     let (section, end) = longest_at(hits, start, body.end)?;
     let after = Span::new(end, body.end).of(text).trim_start_matches([' ', '*', '_']);
-    let rest = |skipped: usize| Span::new(body.end - after.len() + skipped, body.end).trimmed(text, &['*', '_']);
+    let rest = |skipped: usize| {
+        Span::new(body.end - after.len() + skipped, body.end).trimmed(text, &['*', '_'])
+    };
     let colon = after.chars().next().filter(|c| matches!(c, ':' | '：'));
-    let open = OPEN_ENDS.iter().any(|word| Span::new(start, end).of(text).to_ascii_lowercase().ends_with(word));
+    let open = OPEN_ENDS
+        .iter()
+        .any(|word| Span::new(start, end).of(text).to_ascii_lowercase().ends_with(word));
     let lists = open && section == Section::Acceptance;
     if let Some(colon) = colon {
         return Some(Heading { section, rest: rest(colon.len_utf8()), lists });
@@ -53,7 +68,10 @@ pub(crate) fn section_of_heading(text: &str, hits: &[Hit], body: Span) -> Option
         return Some(found.section);
     }
     let sections: Vec<Section> = inside(hits, body).filter_map(|hit| section(hit.cue)).collect();
-    BY_STRENGTH.into_iter().filter(|one| *one != Section::Request).find(|one| sections.contains(one))
+    BY_STRENGTH
+        .into_iter()
+        .filter(|one| *one != Section::Request)
+        .find(|one| sections.contains(one))
 }
 
 /// Hits that begin in `span`; `hits` are sorted by position.

@@ -14,7 +14,12 @@ use super::pieces::{Piece, Zone};
 const REACH_BYTES: usize = 60;
 
 /// Marks pieces that steer as `Zone::Injected` and returns where they are, in order.
-pub(crate) fn mark_injected(text: &str, folded: &str, hits: &[Hit], pieces: &mut [Piece]) -> Vec<Span> {
+pub(crate) fn mark_injected(
+    text: &str,
+    folded: &str,
+    hits: &[Hit],
+    pieces: &mut [Piece],
+) -> Vec<Span> {
     let mut found: Vec<Span> = Vec::new();
     for piece in pieces {
         let here: Vec<&Hit> = inside(hits, piece.whole).collect();
@@ -79,6 +84,8 @@ fn has_demand(hits: &[&Hit]) -> bool {
 /// JSON with the fields of our own answer, or of a chat message.
 fn looks_like_our_json(content: &str) -> bool {
     let key = |name: &str| content.contains(name);
-    content.contains('{') && key("\"priority\"") && (key("\"type\"") || key("\"workflow\"") || key("\"complexity\""))
+    content.contains('{')
+        && key("\"priority\"")
+        && (key("\"type\"") || key("\"workflow\"") || key("\"complexity\""))
         || key("\"role\"") && key("\"content\"")
 }

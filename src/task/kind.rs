@@ -4,8 +4,10 @@
 //! text and, later in one place (`model_points`), from a trained model. The described situation decides, not the
 //! word the author uses: "hotfix branch" makes no hotfix.
 
+use super::asking::{is_leading, only_describes};
 use super::cue::{Cue, Section, Step};
 use super::facts::Facts;
+use super::filed::filed_as;
 use super::lexicon::Hit;
 use super::names::{RiskCategory, TaskType};
 use super::pieces::{Shape, Zone};
@@ -53,7 +55,9 @@ fn points(reading: &Reading, facts: &Facts) -> Points {
     // What people ask for when they give no hint: mostly something new.
     points.add(TaskType::Feature, 0.5);
     points.add(TaskType::Bugfix, 0.1);
-    prefix_points(reading, &mut points);
+    if let Some((kind, weight)) = filed_as(&reading.folded) {
+        points.add(kind, weight);
+    }
     word_points(reading, &mut points);
     structure_points(reading, facts, &mut points);
     model_points(reading, &mut points);
@@ -71,7 +75,11 @@ fn word_points(reading: &Reading, points: &mut Points) {
             Zone::In(Section::Other | Section::Steps) => 0.4,
             Zone::In(Section::Expected) => 0.3,
             Zone::In(Section::Acceptance) => 0.2,
-            Zone::In(Section::Excluded) | Zone::Done | Zone::Code | Zone::Trace | Zone::Injected => continue,
+            Zone::In(Section::Excluded)
+            | Zone::Done
+            | Zone::Code
+            | Zone::Trace
+            | Zone::Injected => continue,
         };
         part_points(reading, part, weight, points);
     }
@@ -90,13 +98,13 @@ const fn place_weight(place: usize) -> f32 {
 
 fn part_points(reading: &Reading, part: &Part, weight: f32, points: &mut Points) {
     for hit in &part.hits {
-        let leading = is_leading(reading, part, hit.span.start);
+        let leading = || is_leading(reading, part, hit.span.start);
         let one = weight * hit.weight;
         match hit.cue {
             Cue::Defect => points.add(TaskType::Bugfix, one),
-            Cue::Verb(kind) if leading => points.add(kind, one * 1.4),
+            Cue::Verb(kind) if leading() => points.add(kind, one * 1.4),
             Cue::Verb(kind) => points.add(kind, one * 0.8),
-            Cue::Lead(kind) if leading => points.add(kind, one * 1.4),
+            Cue::Lead(kind) if leading() => points.add(kind, one * 1.4),
             // A thing in the first sentence is what the task is about; further down it is mentioned.
             Cue::Object(kind) if weight >= 1.0 => points.add(kind, one * object_share(kind)),
             Cue::Object(kind) => points.add(kind, one * 0.6),
@@ -111,26 +119,15 @@ const fn object_share(kind: TaskType) -> f32 {
     match kind {
         TaskType::Docs | TaskType::Test => 2.0,
         TaskType::Chore => 1.35,
-        TaskType::Feature | TaskType::Bugfix | TaskType::Hotfix | TaskType::Refactor | TaskType::Experimental => 1.0,
+        TaskType::Feature
+        | TaskType::Bugfix
+        | TaskType::Hotfix
+        | TaskType::Refactor
+        | TaskType::Experimental => 1.0,
     }
 }
 
-/// Words that may stand before the verb that a request begins with.
-const BEFORE_THE_VERB: &str = "please pls plz can could you we should need to must let's lets i just then also now first and hi hello hey all team kindly would like want the it's time someone somebody have has bitte und jetzt dann por favor y veuillez merci de il faut per favore e todo task wip ticket";
-
-/// Whether the word at `at` is the first that matters in its sentence.
-fn is_leading(reading: &Reading, part: &Part, at: usize) -> bool {
-    const LEAD_BYTES: usize = 40;
-    if at < part.piece.span.start || at > part.piece.span.start + LEAD_BYTES {
-        return false;
-    }
-    let before = reading.folded(super::fold::Span::new(part.piece.span.start, at));
-    before
-        .split(|c: char| !(c.is_alphanumeric() || c == '\''))
-        .filter(|word| !word.is_empty() && !word.chars().any(|c| c.is_ascii_digit()))
-        .all(|word| BEFORE_THE_VERB.split(' ').any(|known| known == word))
-}
-
+/// What the build of the text says.
 fn structure_points(reading: &Reading, facts: &Facts, points: &mut Points) {
     if facts.trace {
         points.add(TaskType::Bugfix, 1.3);
@@ -138,15 +135,30 @@ fn structure_points(reading: &Reading, facts: &Facts, points: &mut Points) {
     if facts.steps {
         points.add(TaskType::Bugfix, 1.6);
     }
-    let tells_scenario = |part: &Part| part.piece.shape == Shape::Scenario || part.hits.iter().any(|hit| hit.cue == Cue::Scenario(Step::Given) && hit.span.start <= part.piece.span.start + 2);
     if reading.parts.iter().any(tells_scenario) {
         points.add(TaskType::Feature, 0.8);
     }
-    let Some(first) = reading.parts.iter().find(|part| matches!(part.piece.zone, Zone::In(Section::Request))) else { return };
     if only_describes(reading) {
         points.add(TaskType::Bugfix, 0.9);
     }
-    let asks = first.hits.iter().any(|hit| matches!(hit.cue, Cue::Verb(_) | Cue::Lead(_)) && is_leading(reading, first, hit.span.start));
+    let first =
+        reading.parts.iter().find(|part| matches!(part.piece.zone, Zone::In(Section::Request)));
+    let asks = first.is_some_and(|first| opening_points(reading, first, points));
+    situation_points(reading, facts, asks, points);
+}
+
+fn tells_scenario(part: &Part) -> bool {
+    let given = |hit: &Hit| {
+        hit.cue == Cue::Scenario(Step::Given) && hit.span.start <= part.piece.span.start + 2
+    };
+    part.piece.shape == Shape::Scenario || part.hits.iter().any(given)
+}
+
+/// How the first sentence begins; returns whether it begins with a verb of work.
+fn opening_points(reading: &Reading, first: &Part, points: &mut Points) -> bool {
+    let asks = first.hits.iter().any(|hit| {
+        matches!(hit.cue, Cue::Verb(_) | Cue::Lead(_)) && is_leading(reading, first, hit.span.start)
+    });
     for hit in first.hits.iter().filter(|hit| hit.span.start <= first.piece.span.start + 1) {
         match hit.cue {
             Cue::Opening if !asks => points.add(TaskType::Bugfix, hit.weight),
@@ -154,50 +166,27 @@ fn structure_points(reading: &Reading, facts: &Facts, points: &mut Points) {
             _ => {}
         }
     }
-    if facts.vulnerable >= 0.7 && !(asks && points.of(TaskType::Feature) > points.of(TaskType::Chore)) {
+    asks
+}
+
+/// Situations that decide more than words: a hole, a duty, a promise that nothing changes, a wish for speed.
+fn situation_points(reading: &Reading, facts: &Facts, asks: bool, points: &mut Points) {
+    let wanted = asks && points.of(TaskType::Feature) > points.of(TaskType::Chore);
+    if facts.vulnerable >= 0.7 && !wanted {
         points.add(TaskType::Bugfix, 2.5);
     }
-    if facts.duty >= 1.0 && facts.defect < 0.8 {
+    if facts.defect >= 0.8 {
+        return;
+    }
+    if facts.duty >= 1.0 {
         points.add(TaskType::Feature, 0.6);
     }
-    if reading.weight(Cue::Constraint) >= 1.0 && facts.defect < 0.8 {
+    if reading.weight(Cue::Constraint) >= 1.0 {
         points.add(TaskType::Refactor, 0.6);
     }
     let speed = reading.weight(Cue::Risk(RiskCategory::Performance));
-    if speed >= 1.0 && facts.defect < 0.8 && points.of(TaskType::Feature) < 1.6 {
+    if speed >= 1.0 && points.of(TaskType::Feature) < 1.6 {
         points.add(TaskType::Refactor, 0.9);
-    }
-}
-
-/// A text that only says how things are, without verb of work, wish or condition, is mostly a complaint.
-/// A few words without a full stop ("Guest checkout") are a wish.
-fn only_describes(reading: &Reading) -> bool {
-    let told = |part: &&Part| matches!(part.piece.zone, Zone::In(Section::Request)) && part.piece.shape == Shape::Sentence;
-    let mut told = reading.parts.iter().filter(told).take(3).peekable();
-    let Some(first) = told.peek() else { return false };
-    let text = first.piece.span.of(reading.text);
-    let words = text.split_whitespace().count();
-    let cjk = text.chars().filter(|c| super::fold::is_cjk(*c)).count() >= 8;
-    let sentence = cjk || (words >= 5 && (reading.language.tag != "en" || has_finite_verb(reading.folded(first.piece.span))));
-    sentence && told.all(|part| !part.hits.iter().any(|hit| asks(reading, part, hit)))
-}
-
-/// Small English words that make a row of words a sentence; without one it is a title or an order.
-fn has_finite_verb(folded: &str) -> bool {
-    const FINITE: &str = " is are was were has have had does did gets get can't cannot isn't aren't wasn't doesn't didn't don't hasn't haven't shows says returns takes keeps goes sees see comes makes we i my our it's there's it they she he you ";
-    let subject = folded.split(' ').next().is_some_and(|first| matches!(first, "the" | "a" | "an" | "our" | "my" | "this" | "some" | "all" | "every" | "two"));
-    subject || folded.split(|c: char| !(c.is_alphanumeric() || c == '\'')).any(|word| !word.is_empty() && FINITE.contains(&format!(" {word} ")))
-}
-
-fn asks(reading: &Reading, part: &Part, hit: &Hit) -> bool {
-    match hit.cue {
-        Cue::Verb(_) | Cue::Lead(_) if is_leading(reading, part, hit.span.start) => true,
-        // Weak verbs ("new", "can") stand in complaints as well.
-        Cue::Verb(kind) => hit.weight >= 0.65 && kind != TaskType::Bugfix,
-        Cue::Modal => hit.weight >= 0.7,
-        // "Please" with a verb that is not known asks for something as well.
-        Cue::Request => true,
-        _ => false,
     }
 }
 
@@ -213,52 +202,6 @@ fn model_points(reading: &Reading, points: &mut Points) {
     }
 }
 
-/// `fix(parser): ...`, `[BUG] ...`, `Feature request: ...`: the author has filed it already.
-fn prefix_points(reading: &Reading, points: &mut Points) {
-    let start = reading.folded.len() - reading.folded.trim_start_matches([' ', '#', '*']).len();
-    let head: String = reading.folded.get(start..).unwrap_or("").chars().take(60).collect();
-    if let Some(kind) = conventional(&head) {
-        points.add(kind, 6.0);
-    } else if let Some(kind) = label(&head) {
-        points.add(kind, 3.0);
-    }
-}
-
-fn conventional(head: &str) -> Option<TaskType> {
-    let (prefix, rest) = head.split_once(": ").or_else(|| head.split_once(':'))?;
-    let word = prefix.trim_end_matches('!').split('(').next().unwrap_or("");
-    let scoped = prefix.contains('(') && prefix.trim_end_matches('!').ends_with(')');
-    if rest.trim().is_empty() || (word.len() != prefix.trim_end_matches('!').len() && !scoped) {
-        return None;
-    }
-    Some(match word {
-        "feat" => TaskType::Feature,
-        "fix" | "bugfix" | "hotfix" | "revert" => TaskType::Bugfix,
-        "docs" | "doc" => TaskType::Docs,
-        "test" | "tests" => TaskType::Test,
-        "chore" | "build" | "ci" | "deps" | "release" => TaskType::Chore,
-        "refactor" | "perf" | "style" => TaskType::Refactor,
-        "spike" | "poc" | "experiment" => TaskType::Experimental,
-        _ => return None,
-    })
-}
-
-fn label(head: &str) -> Option<TaskType> {
-    let name = match head.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?.0,
-        None => head.split_once([':', '：'])?.0,
-    };
-    Some(match name.trim() {
-        "bug" | "bug report" | "defect" | "regression" | "fehler" | "bogue" | "バグ" | "不具合" | "버그" | "缺陷" => TaskType::Bugfix,
-        "feature" | "feature request" | "user story" | "enhancement" | "wish" | "wunsch" | "request" | "要望" => TaskType::Feature,
-        "documentation" | "doku" | "文档" | "ドキュメント" | "문서" => TaskType::Docs,
-        "refactoring" | "cleanup" | "tech debt" => TaskType::Refactor,
-        "research" | "prototype" | "investigation" => TaskType::Experimental,
-        "maintenance" | "dependencies" => TaskType::Chore,
-        _ => return None,
-    })
-}
-
 /// An emergency, unless the text asks for something else in view of one ("write a runbook for outages").
 fn is_hotfix(reading: &Reading, facts: &Facts, points: &Points) -> bool {
     if !facts.is_emergency() {
@@ -266,11 +209,22 @@ fn is_hotfix(reading: &Reading, facts: &Facts, points: &Points) -> bool {
     }
     let harm = facts.outage + facts.active_harm;
     let repair = points.of(TaskType::Bugfix) + harm;
-    let others = [TaskType::Feature, TaskType::Refactor, TaskType::Experimental, TaskType::Docs, TaskType::Test, TaskType::Chore];
+    let others = [
+        TaskType::Feature,
+        TaskType::Refactor,
+        TaskType::Experimental,
+        TaskType::Docs,
+        TaskType::Test,
+        TaskType::Chore,
+    ];
     let rival = others.iter().map(|kind| points.of(*kind)).fold(0.0, f32::max);
     let asked_first = reading.parts.first().is_some_and(|first| {
-        let other_work = |kind| !matches!(kind, TaskType::Bugfix | TaskType::Hotfix | TaskType::Chore);
-        first.hits.iter().any(|hit| matches!(hit.cue, Cue::Verb(kind) | Cue::Lead(kind) if other_work(kind)) && is_leading(reading, first, hit.span.start))
+        let other_work =
+            |kind| !matches!(kind, TaskType::Bugfix | TaskType::Hotfix | TaskType::Chore);
+        first.hits.iter().any(|hit| {
+            matches!(hit.cue, Cue::Verb(kind) | Cue::Lead(kind) if other_work(kind))
+                && is_leading(reading, first, hit.span.start)
+        })
     });
     repair >= if asked_first { rival + 1.0 } else { rival * 0.6 }
 }
@@ -279,10 +233,12 @@ fn is_hotfix(reading: &Reading, facts: &Facts, points: &Points) -> bool {
 /// silence at about 0.6.
 fn verdict(points: &Points) -> Verdict {
     const SPREAD: f64 = 1.1;
-    let scores: Vec<(TaskType, f64)> = TaskType::ALL.iter().map(|kind| (*kind, f64::from(points.of(*kind)) / SPREAD)).collect();
+    let scores: Vec<(TaskType, f64)> =
+        TaskType::ALL.iter().map(|kind| (*kind, f64::from(points.of(*kind)) / SPREAD)).collect();
     let top = scores.iter().map(|(_, score)| *score).fold(f64::MIN, f64::max);
     let total: f64 = scores.iter().map(|(_, score)| (score - top).exp()).sum();
-    let mut ranked: Vec<(TaskType, f64)> = scores.into_iter().map(|(kind, score)| (kind, (score - top).exp() / total)).collect();
+    let mut ranked: Vec<(TaskType, f64)> =
+        scores.into_iter().map(|(kind, score)| (kind, (score - top).exp() / total)).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
     let mut ranked = ranked.into_iter();
     let (kind, confidence) = ranked.next().unwrap_or((TaskType::Feature, 0.0));

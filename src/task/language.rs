@@ -76,15 +76,42 @@ const SAMPLE_CHARS: usize = 3000;
 
 /// Small words, some of which are enough to tell a language. Words shared by neighbours are left out.
 const SMALL_WORDS: [(&str, &str); 9] = [
-    ("en", "the and is are was were to of in for on with that this it not be can should must when we our please as an or from by at they you your have has does add fix but only which their there after into than if what how all new"),
-    ("de", "der die das und ist sind nicht ein eine einen einem einer zu den dem des mit für auf im in bei wird werden kann soll sollen muss müssen bitte wenn auch nach seit wir unsere als oder aus vom zum zur es sich noch nur über keine kein damit beim ohne dass daß mehr alle"),
-    ("fr", "le la les des une est sont pas et du de dans pour sur avec que qui ne au aux nous vous il elle ce cette ces doit doivent peut être depuis quand plus par ou sans lors leur leurs sous en un l d c n s qu à été tous"),
-    ("es", "el la los las una es son y del de en para por con que no se al lo su sus debe deben puede pueden cuando desde está están hay más como sin o pero también este esta un ya muy nuestro nos le les cada todos"),
-    ("it", "il lo la gli le una è sono e del della dei delle di in per con che non si al alla nel nella da dal dalla deve devono può possono quando più come senza o ma anche questo questa un i ogni dopo viene tutti agli degli sul sulla"),
-    ("pt", "o os as uma é são e do da dos das de em para por com que não se ao à no na nos nas deve devem pode podem quando desde está estão mais como sem ou mas também este esta um já muito nosso nossa cada após ser todos pelo pela até"),
-    ("nl", "de het een en is zijn niet van voor met op aan dat die wordt worden kan moet moeten als ook naar sinds wij onze of uit bij deze geen maar om te door wanneer"),
-    ("pl", "i w na z do nie jest są się że dla po przez oraz jak lub przy od gdy musi powinien być ten ta to proszę tylko już"),
-    ("sv", "och att det är en ett inte som för på med av den till kan ska måste när vi från om eller har efter alla utan bara"),
+    (
+        "en",
+        "the and is are was were to of in for on with that this it not be can should must when we our please as an or from by at they you your have has does add fix but only which their there after into than if what how all new",
+    ),
+    (
+        "de",
+        "der die das und ist sind nicht ein eine einen einem einer zu den dem des mit für auf im in bei wird werden kann soll sollen muss müssen bitte wenn auch nach seit wir unsere als oder aus vom zum zur es sich noch nur über keine kein damit beim ohne dass daß mehr alle",
+    ),
+    (
+        "fr",
+        "le la les des une est sont pas et du de dans pour sur avec que qui ne au aux nous vous il elle ce cette ces doit doivent peut être depuis quand plus par ou sans lors leur leurs sous en un l d c n s qu à été tous",
+    ),
+    (
+        "es",
+        "el la los las una es son y del de en para por con que no se al lo su sus debe deben puede pueden cuando desde está están hay más como sin o pero también este esta un ya muy nuestro nos le les cada todos",
+    ),
+    (
+        "it",
+        "il lo la gli le una è sono e del della dei delle di in per con che non si al alla nel nella da dal dalla deve devono può possono quando più come senza o ma anche questo questa un i ogni dopo viene tutti agli degli sul sulla",
+    ),
+    (
+        "pt",
+        "o os as uma é são e do da dos das de em para por com que não se ao à no na nos nas deve devem pode podem quando desde está estão mais como sem ou mas também este esta um já muito nosso nossa cada após ser todos pelo pela até",
+    ),
+    (
+        "nl",
+        "de het een en is zijn niet van voor met op aan dat die wordt worden kan moet moeten als ook naar sinds wij onze of uit bij deze geen maar om te door wanneer",
+    ),
+    (
+        "pl",
+        "i w na z do nie jest są się że dla po przez oraz jak lub przy od gdy musi powinien być ten ta to proszę tylko już",
+    ),
+    (
+        "sv",
+        "och att det är en ett inte som för på med av den till kan ska måste när vi från om eller har efter alla utan bara",
+    ),
 ];
 
 /// The language of `text`, from its first part.
@@ -147,12 +174,16 @@ fn by_script(text: &str) -> Option<Detected> {
         (seen.thai, "th"),
         (seen.devanagari, "hi"),
     ];
-    others.into_iter().find(|(count, _)| count * 2 > seen.latin && *count > 0).and_then(|(_, tag)| certain(tag))
+    others
+        .into_iter()
+        .find(|(count, _)| count * 2 > seen.latin && *count > 0)
+        .and_then(|(_, tag)| certain(tag))
 }
 
 fn by_small_words(text: &str) -> Detected {
     let sample: String = text.chars().take(SAMPLE_CHARS).flat_map(char::to_lowercase).collect();
-    let words: Vec<&str> = sample.split(|c| !is_word(c)).filter(|word| word.contains(char::is_alphabetic)).collect();
+    let words: Vec<&str> =
+        sample.split(|c| !is_word(c)).filter(|word| word.contains(char::is_alphabetic)).collect();
     let mut scores: Vec<(usize, &'static str)> = SMALL_WORDS
         .iter()
         .map(|(tag, list)| (3 * count_words(&words, list) + letters_of(tag, &sample), *tag))
@@ -160,7 +191,9 @@ fn by_small_words(text: &str) -> Detected {
     // A stable sort: of two equal scores the earlier language of the table wins, English first.
     scores.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
     match scores.as_slice() {
-        [(0, _), ..] | [] => Detected { tag: if words.is_empty() { "und" } else { "en" }, certain: false },
+        [(0, _), ..] | [] => {
+            Detected { tag: if words.is_empty() { "und" } else { "en" }, certain: false }
+        }
         [(best, tag), (second, _), ..] => Detected { tag, certain: *best >= 4 && best > second },
         [(_, tag)] => Detected { tag, certain: true },
     }

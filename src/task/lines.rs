@@ -10,13 +10,17 @@ use super::fold::Span;
 pub(crate) enum Mark {
     Blank,
     /// Opens or closes a block of code; true when the block holds a scenario.
-    Fence { scenario: bool },
+    Fence {
+        scenario: bool,
+    },
     /// Line of a log or a stack trace.
     Trace,
     /// `# ...` or a line that is bold as a whole.
     Heading,
     Item,
-    Checkbox { ticked: bool },
+    Checkbox {
+        ticked: bool,
+    },
     /// `---` and its like.
     Rule,
     Prose,
@@ -62,7 +66,10 @@ fn classify(text: &str, body: Span) -> (Mark, Span) {
     }
     if let Some(info) = content.strip_prefix("```").or_else(|| content.strip_prefix("~~~")) {
         let info = info.trim().to_ascii_lowercase();
-        return (Mark::Fence { scenario: info.starts_with("gherkin") || info.starts_with("feature") }, body);
+        return (
+            Mark::Fence { scenario: info.starts_with("gherkin") || info.starts_with("feature") },
+            body,
+        );
     }
     if is_rule(content) {
         return (Mark::Rule, body);
@@ -80,7 +87,10 @@ fn classify(text: &str, body: Span) -> (Mark, Span) {
 }
 
 fn is_rule(content: &str) -> bool {
-    content.len() >= 3 && ["-", "=", "*", "_"].iter().any(|one| content.trim_matches(|c| one.contains(c)).is_empty())
+    content.len() >= 3
+        && ["-", "=", "*", "_"]
+            .iter()
+            .any(|one| content.trim_matches(|c| one.contains(c)).is_empty())
 }
 
 fn heading(text: &str, body: Span) -> (Mark, Span) {
@@ -97,7 +107,8 @@ fn heading(text: &str, body: Span) -> (Mark, Span) {
 fn bold(text: &str, body: Span) -> Option<(Mark, Span)> {
     let content = body.of(text);
     let bare = content.strip_suffix(':').unwrap_or(content);
-    let wrapped = |mark: &str| bare.len() > 2 * mark.len() && bare.starts_with(mark) && bare.ends_with(mark);
+    let wrapped =
+        |mark: &str| bare.len() > 2 * mark.len() && bare.starts_with(mark) && bare.ends_with(mark);
     (wrapped("**") || wrapped("__")).then(|| (Mark::Heading, body.trimmed(text, &['*', '_', ':'])))
 }
 
@@ -107,7 +118,8 @@ const TICKED_BOXES: [&str; 9] = ["[x]", "[X]", "[✓]", "[✔]", "☑", "☒", "
 fn checkbox(text: &str, body: Span) -> Option<(Mark, Span)> {
     let inner = without_bullet(text, body).unwrap_or(body);
     let content = inner.of(text);
-    let found = |boxes: &[&str]| boxes.iter().find(|one| content.starts_with(**one)).map(|one| one.len());
+    let found =
+        |boxes: &[&str]| boxes.iter().find(|one| content.starts_with(**one)).map(|one| one.len());
     let (ticked, length) = match (found(&OPEN_BOXES), found(&TICKED_BOXES)) {
         (Some(length), _) => (false, length),
         (None, Some(length)) => (true, length),
@@ -143,7 +155,9 @@ fn without_number(text: &str, body: Span) -> Option<Span> {
     }
     let opened = content.strip_prefix('(').unwrap_or(content);
     let digits = opened.chars().take_while(char::is_ascii_digit).count();
-    let letter = digits == 0 && opened.chars().nth(1) == Some(')') && opened.starts_with(|c: char| c.is_ascii_lowercase());
+    let letter = digits == 0
+        && opened.chars().nth(1) == Some(')')
+        && opened.starts_with(|c: char| c.is_ascii_lowercase());
     let width = if letter { 1 } else { digits };
     if width == 0 || width > 3 {
         return None;
@@ -162,10 +176,15 @@ fn without_number(text: &str, body: Span) -> Option<Span> {
 /// Lines that programs write: stack frames, exceptions, log lines with a time in front.
 fn is_trace(content: &str) -> bool {
     let starts = |prefix: &str| content.starts_with(prefix);
-    let frame = starts("at ") && content.contains('(') && content.contains(':') && content.ends_with(')');
-    let python = starts("Traceback (most recent") || (starts("File \"") && content.contains("line "));
+    let frame =
+        starts("at ") && content.contains('(') && content.contains(':') && content.ends_with(')');
+    let python =
+        starts("Traceback (most recent") || (starts("File \"") && content.contains("line "));
     let java = starts("Caused by:") || starts("Exception in thread") || starts("... ");
-    let other = starts("goroutine ") || content.contains("panicked at ") || starts("panic: ") || starts("stack backtrace");
+    let other = starts("goroutine ")
+        || content.contains("panicked at ")
+        || starts("panic: ")
+        || starts("stack backtrace");
     frame || python || java || other || names_exception(content) || is_log(content)
 }
 
@@ -174,15 +193,23 @@ fn names_exception(content: &str) -> bool {
     let name = content.split([':', ' ']).next().unwrap_or("");
     let after = content.get(name.len()..).unwrap_or("");
     let named = name.ends_with("Error") || name.ends_with("Exception");
-    named && name.len() > 5 && name.chars().all(|c| c.is_alphanumeric() || "._$".contains(c)) && (after.is_empty() || after.starts_with(':'))
+    named
+        && name.len() > 5
+        && name.chars().all(|c| c.is_alphanumeric() || "._$".contains(c))
+        && (after.is_empty() || after.starts_with(':'))
 }
 
 /// `2024-05-01T12:00:00 ERROR ...`, `[12:00:01] warn ...`.
 fn is_log(content: &str) -> bool {
     let head: String = content.chars().take(24).collect();
     let digits = head.chars().filter(char::is_ascii_digit).count();
-    let timed = digits >= 6 && head.contains(':') && head.starts_with(|c: char| c.is_ascii_digit() || c == '[');
-    timed && ["ERROR", "WARN", "INFO", "DEBUG", "FATAL", "TRACE", "error", "warn"].iter().any(|level| content.contains(level))
+    let timed = digits >= 6
+        && head.contains(':')
+        && head.starts_with(|c: char| c.is_ascii_digit() || c == '[');
+    timed
+        && ["ERROR", "WARN", "INFO", "DEBUG", "FATAL", "TRACE", "error", "warn"]
+            .iter()
+            .any(|level| content.contains(level))
 }
 
 #[cfg(test)]
@@ -218,7 +245,14 @@ mod tests {
 
     #[test]
     fn look_alikes_stay_prose() {
-        for text in ["1.5 seconds are too long", "#42 fails", "-5 degrees", "at noon we met", "Error: we made one", "2024 was a good year"] {
+        for text in [
+            "1.5 seconds are too long",
+            "#42 fails",
+            "-5 degrees",
+            "at noon we met",
+            "Error: we made one",
+            "2024 was a good year",
+        ] {
             check(text, Mark::Prose, text);
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! Never: I/O, a clock, randomness, a panic. Never: more than linear time, whatever the text.
 
+mod asking;
 mod calendar;
 mod clauses;
 mod complexity;
@@ -15,6 +16,7 @@ mod criteria;
 mod cue;
 mod enhance;
 mod facts;
+mod filed;
 mod files;
 mod fold;
 mod headings;
@@ -42,7 +44,9 @@ mod weights;
 pub use context::{Context, ParseRefusal};
 pub use enhance::enhance;
 pub use model::{Alternative, Confidence, Criterion, Requirements, Risk, Task};
-pub use names::{ComplexityClass, CriterionSource, Priority, RiskCategory, Severity, TaskType, UnknownName};
+pub use names::{
+    ComplexityClass, CriterionSource, Priority, RiskCategory, Severity, TaskType, UnknownName,
+};
 pub use ngrams::{BUCKETS, features};
 pub use parse::{OFFLINE_PARSER, TEXT_BYTES_MAX, parse};
 pub use validate::{Validation, validate};
@@ -53,7 +57,11 @@ pub use weights::{CLASSES, Row, encode};
 ///
 /// # Errors
 /// As `parse`.
-pub fn understand(text: &str, context: &Context, known_workflows: &[&str]) -> Result<Task, ParseRefusal> {
+pub fn understand(
+    text: &str,
+    context: &Context,
+    known_workflows: &[&str],
+) -> Result<Task, ParseRefusal> {
     let mut task = enhance(parse(text, context)?, context);
     for warning in validate(&task, known_workflows).warnings {
         if !task.warnings.contains(&warning) {

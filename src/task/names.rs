@@ -176,7 +176,9 @@ impl TaskType {
     #[must_use]
     pub const fn workflow(self) -> &'static str {
         match self {
-            Self::Feature | Self::Bugfix | Self::Hotfix | Self::Refactor | Self::Experimental => self.as_str(),
+            Self::Feature | Self::Bugfix | Self::Hotfix | Self::Refactor | Self::Experimental => {
+                self.as_str()
+            }
             Self::Docs | Self::Test | Self::Chore => "default",
         }
     }

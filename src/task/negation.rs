@@ -27,7 +27,8 @@ pub(crate) fn standing(folded: &str, piece: Span, hits: &[Hit]) -> Vec<Hit> {
         .filter(|(at, hit)| {
             let at = *at;
             let near = |list: &[Near]| list.get(at).copied().unwrap_or_default();
-            !covered.get(at).copied().unwrap_or(false) && !taken_back(folded, hit, near(&before), near(&after))
+            !covered.get(at).copied().unwrap_or(false)
+                && !taken_back(folded, hit, near(&before), near(&after))
         })
         .map(|(_, hit)| *hit)
         .collect()
@@ -41,7 +42,8 @@ struct Near {
 }
 
 /// Quotation marks, opening and closing. The straight one is both.
-const QUOTES: [(char, char); 6] = [('"', '"'), ('“', '”'), ('„', '“'), ('«', '»'), ('「', '」'), ('『', '』')];
+const QUOTES: [(char, char); 6] =
+    [('"', '"'), ('“', '”'), ('„', '“'), ('«', '»'), ('「', '」'), ('『', '』')];
 
 /// Stretches in quotation marks: what somebody else says, or what a screen shows.
 fn quoted(folded: &str, piece: Span) -> Vec<Span> {
@@ -54,7 +56,9 @@ fn quoted(folded: &str, piece: Span) -> Vec<Span> {
                 open = None;
             }
             Some(_) => {}
-            None => open = QUOTES.iter().find(|(left, _)| *left == c).map(|(_, close)| (at, *close)),
+            None => {
+                open = QUOTES.iter().find(|(left, _)| *left == c).map(|(_, close)| (at, *close))
+            }
         }
     }
     out
@@ -64,7 +68,9 @@ fn quoted(folded: &str, piece: Span) -> Vec<Span> {
 /// "not urgent", "production is fine".
 fn covered(hits: &[Hit], quotes: &[Span]) -> Vec<bool> {
     let mut order: Vec<usize> = (0..hits.len()).collect();
-    order.sort_by_key(|at| hits.get(*at).map(|hit| (hit.span.start, std::cmp::Reverse(hit.span.end))));
+    order.sort_by_key(|at| {
+        hits.get(*at).map(|hit| (hit.span.start, std::cmp::Reverse(hit.span.end)))
+    });
     let mut out = vec![false; hits.len()];
     let (mut types, mut calm, mut no) = (Span::default(), Span::default(), Span::default());
     let mut quotes = quotes.iter().copied().peekable();
@@ -75,7 +81,8 @@ fn covered(hits: &[Hit], quotes: &[Span]) -> Vec<bool> {
         let quoted = quotes.peek().is_some_and(|quote| quote.contains(hit.span));
         *slot = (hit.cue.is_about_type() && within(types))
             || (is_calmed(hit.cue) && (within(calm) || quoted))
-            || (matches!(hit.cue, Cue::Defect | Cue::Risk(RiskCategory::ProductionImpact)) && quoted)
+            || (matches!(hit.cue, Cue::Defect | Cue::Risk(RiskCategory::ProductionImpact))
+                && quoted)
             || (hit.cue == Cue::Negator && within(no));
         let widen = |cover: &mut Span| {
             if hit.span.end > cover.end {
@@ -96,15 +103,34 @@ fn covered(hits: &[Hit], quotes: &[Span]) -> Vec<bool> {
 }
 
 const fn is_calmed(cue: Cue) -> bool {
-    matches!(cue, Cue::High | Cue::Now | Cue::Critical | Cue::Outage | Cue::Production | Cue::ActiveHarm | Cue::Low | Cue::PriorityValue(_))
+    matches!(
+        cue,
+        Cue::High
+            | Cue::Now
+            | Cue::Critical
+            | Cue::Outage
+            | Cue::Production
+            | Cue::ActiveHarm
+            | Cue::Low
+            | Cue::PriorityValue(_)
+    )
 }
 
 /// "not working", "nobody can", "no functional change": their "no" belongs to them alone.
 const fn has_own_negator(cue: Cue) -> bool {
     matches!(
         cue,
-        Cue::Defect | Cue::Outage | Cue::ActiveHarm | Cue::Constraint | Cue::Modal | Cue::Optional | Cue::NonProduction
-            | Cue::Low | Cue::Bound | Cue::Neutral | Cue::Risk(RiskCategory::UnclearRequirements)
+        Cue::Defect
+            | Cue::Outage
+            | Cue::ActiveHarm
+            | Cue::Constraint
+            | Cue::Modal
+            | Cue::Optional
+            | Cue::NonProduction
+            | Cue::Low
+            | Cue::Bound
+            | Cue::Neutral
+            | Cue::Risk(RiskCategory::UnclearRequirements)
     )
 }
 
@@ -137,9 +163,15 @@ fn nearest_after(hits: &[Hit]) -> Vec<Near> {
 }
 
 fn taken_back(folded: &str, hit: &Hit, before: Near, after: Near) -> bool {
-    let negated = before.negator.is_some_and(|negator| negates(folded, Span::new(negator.end, hit.span.start), hit.cue))
-        || after.negator.is_some_and(|negator| negates(folded, Span::new(hit.span.end, negator.start), hit.cue));
-    let supposed = before.hedge.is_some_and(|hedge| supposes(folded, Span::new(hedge.end, hit.span.start)))
+    let negated = before
+        .negator
+        .is_some_and(|negator| negates(folded, Span::new(negator.end, hit.span.start), hit.cue))
+        || after.negator.is_some_and(|negator| {
+            negates(folded, Span::new(hit.span.end, negator.start), hit.cue)
+        });
+    let supposed = before
+        .hedge
+        .is_some_and(|hedge| supposes(folded, Span::new(hedge.end, hit.span.start)))
         || after.hedge.is_some_and(|hedge| supposes(folded, Span::new(hit.span.end, hedge.start)));
     (negated && can_be_negated(hit.cue)) || (supposed && can_be_supposed(hit.cue))
 }
@@ -157,26 +189,52 @@ fn negates(folded: &str, between: Span, cue: Cue) -> bool {
 }
 
 fn supposes(folded: &str, between: Span) -> bool {
-    between.start <= between.end && between.len() <= REACH_BYTES_HEDGE && !between.of(folded).contains(['.', ';', '。', '；'])
+    between.start <= between.end
+        && between.len() <= REACH_BYTES_HEDGE
+        && !between.of(folded).contains(['.', ';', '。', '；'])
 }
 
 /// A new clause begins.
 fn has_break(text: &str) -> bool {
-    const BUT: [&str; 9] = ["but", "however", "aber", "sondern", "mais", "pero", "sino", "ma", "mas"];
-    text.contains([',', ';', ':', '.', '(', '，', '、', '。', '；', '：', '!', '?']) || text.split_whitespace().any(|word| BUT.contains(&word))
+    const BUT: [&str; 9] =
+        ["but", "however", "aber", "sondern", "mais", "pero", "sino", "ma", "mas"];
+    text.contains([',', ';', ':', '.', '(', '，', '、', '。', '；', '：', '!', '?'])
+        || text.split_whitespace().any(|word| BUT.contains(&word))
 }
 
 const fn can_be_negated(cue: Cue) -> bool {
     cue.is_about_type()
         || matches!(
             cue,
-            Cue::High | Cue::Critical | Cue::Now | Cue::Outage | Cue::ActiveHarm | Cue::Production | Cue::Trivial | Cue::Duty | Cue::Vulnerable
-                | Cue::Risk(RiskCategory::ExternalDependency | RiskCategory::ProductionImpact | RiskCategory::LargeScope)
+            Cue::High
+                | Cue::Critical
+                | Cue::Now
+                | Cue::Outage
+                | Cue::ActiveHarm
+                | Cue::Production
+                | Cue::Trivial
+                | Cue::Duty
+                | Cue::Vulnerable
+                | Cue::Risk(
+                    RiskCategory::ExternalDependency
+                        | RiskCategory::ProductionImpact
+                        | RiskCategory::LargeScope
+                )
         )
 }
 
 const fn can_be_supposed(cue: Cue) -> bool {
-    matches!(cue, Cue::High | Cue::Low | Cue::Critical | Cue::Now | Cue::Outage | Cue::ActiveHarm | Cue::PriorityValue(_) | Cue::Risk(RiskCategory::ProductionImpact))
+    matches!(
+        cue,
+        Cue::High
+            | Cue::Low
+            | Cue::Critical
+            | Cue::Now
+            | Cue::Outage
+            | Cue::ActiveHarm
+            | Cue::PriorityValue(_)
+            | Cue::Risk(RiskCategory::ProductionImpact)
+    )
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ pub fn features(text: &str) -> Vec<(usize, f32)> {
 
 fn sample(text: &str) -> String {
     let head_end = super::fold::floor_boundary(text, HEAD_BYTES);
-    let tail_start = super::fold::floor_boundary(text, text.len().saturating_sub(TAIL_BYTES)).max(head_end);
+    let tail_start =
+        super::fold::floor_boundary(text, text.len().saturating_sub(TAIL_BYTES)).max(head_end);
     let mut out = String::with_capacity(HEAD_BYTES + TAIL_BYTES);
     out.push_str(text.get(..head_end).unwrap_or("").trim_start());
     out.push_str(text.get(tail_start..).unwrap_or(""));
@@ -96,7 +97,9 @@ fn push_folded(word: &mut String, c: char) {
 /// FNV-1a over both parts with a separator between.
 fn bucket(left: &str, right: &str) -> usize {
     let bytes = left.bytes().chain(std::iter::once(0x1f)).chain(right.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     // The upper bits are mixed better than the lower ones.
     ((hash ^ (hash >> 32)) % (BUCKETS as u64)) as usize
 }
@@ -129,7 +132,10 @@ mod tests {
 
     #[test]
     fn words_fall_apart_where_programmers_join_them() {
-        assert_eq!(words("Fix parseHeader in http_client2 v1.25!"), ["fix", "parse", "header", "in", "http", "client0", "v0", "0"]);
+        assert_eq!(
+            words("Fix parseHeader in http_client2 v1.25!"),
+            ["fix", "parse", "header", "in", "http", "client0", "v0", "0"]
+        );
         assert_eq!(words("修正README"), ["修", "正", "readme"]);
     }
 

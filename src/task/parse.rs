@@ -2,12 +2,12 @@
 
 use super::context::{Context, ParseRefusal};
 use super::criteria::CRITERIA_MAX;
+use super::cue::Cue;
 use super::facts::Facts;
 use super::kind::Verdict;
 use super::model::{Alternative, Confidence, Requirements, Task};
 use super::names::{ComplexityClass, TaskType};
 use super::reading::Reading;
-use super::cue::Cue;
 use super::{complexity, criteria, files, kind, mentions, risks, title, urgency};
 
 /// Written to `parsed_by`; changes when the same text may get other labels.
@@ -55,20 +55,34 @@ fn clean(text: &str) -> (String, Vec<String>) {
 fn doubts(verdict: &Verdict) -> Option<String> {
     let (second, p) = verdict.others.first()?;
     let close = verdict.confidence - p < TOSS_UP;
-    close.then(|| format!("the type is uncertain: {} ({:.2}) or {second} ({p:.2})", verdict.kind, verdict.confidence))
+    close.then(|| {
+        format!(
+            "the type is uncertain: {} ({:.2}) or {second} ({p:.2})",
+            verdict.kind, verdict.confidence
+        )
+    })
 }
 
-fn assemble(reading: &Reading, facts: &Facts, verdict: &Verdict, context: &Context, mut warnings: Vec<String>) -> Task {
+fn assemble(
+    reading: &Reading,
+    facts: &Facts,
+    verdict: &Verdict,
+    context: &Context,
+    mut warnings: Vec<String>,
+) -> Task {
     let kind = verdict.kind;
     let deadline = context.deadline.or_else(|| mentions::deadline(reading, context.now));
     let (stated, sure) = urgency::choose(reading, facts, kind, deadline, context.now);
     let priority = context.priority.unwrap_or(stated);
     let (acceptance_criteria, total) = criteria::find(reading);
     if total > CRITERIA_MAX {
-        warnings.push(format!("{total} acceptance criteria were found, the first {CRITERIA_MAX} are kept"));
+        warnings.push(format!(
+            "{total} acceptance criteria were found, the first {CRITERIA_MAX} are kept"
+        ));
     }
     let risk_factors = risks::find(reading, facts, kind, priority);
-    let complexity = complexity::estimate(reading, facts, kind, &acceptance_criteria, &risk_factors);
+    let complexity =
+        complexity::estimate(reading, facts, kind, &acceptance_criteria, &risk_factors);
     let complexity_class = ComplexityClass::of(complexity);
     Task {
         title: title::make(reading),
@@ -86,14 +100,21 @@ fn assemble(reading: &Reading, facts: &Facts, verdict: &Verdict, context: &Conte
         dependencies: mentions::dependencies(reading),
         requirements: requirements(reading, context, deadline),
         language: reading.language.tag.to_owned(),
-        confidence: Confidence { task_type: rounded(verdict.confidence), priority: if context.priority.is_some() { 1.0 } else { sure } },
+        confidence: Confidence {
+            task_type: rounded(verdict.confidence),
+            priority: if context.priority.is_some() { 1.0 } else { sure },
+        },
         alternatives: alternatives(&verdict.others),
         parsed_by: OFFLINE_PARSER.to_owned(),
         warnings,
     }
 }
 
-fn requirements(reading: &Reading, context: &Context, deadline: Option<chrono::DateTime<chrono::Utc>>) -> Requirements {
+fn requirements(
+    reading: &Reading,
+    context: &Context,
+    deadline: Option<chrono::DateTime<chrono::Utc>>,
+) -> Requirements {
     Requirements {
         repository: context.repository.clone().or_else(|| mentions::repository(reading)),
         assignee: context.assignee.clone().or_else(|| mentions::assignee(reading)),

@@ -3,12 +3,13 @@
 //! One walk over the lines with a little memory (which section, inside a fence or not). Everything after this
 //! reasons about pieces. Never: an opinion about type or priority.
 
+use super::clauses::list_parts;
 use super::cue::{Cue, Section};
 use super::fold::Span;
 use super::headings::{Heading, heading_at_start, inside, section_of_heading};
 use super::lexicon::Hit;
 use super::lines::{Line, Mark, lines};
-use super::scenario::{ends_with_then, step_of};
+use super::scenario::ends_with_then;
 use super::sentences::sentences;
 
 /// Where a piece stands.
@@ -49,7 +50,18 @@ pub(crate) struct Piece {
 /// All pieces of the text, in order and without overlap.
 pub(crate) fn pieces(text: &str, folded: &str, hits: &[Hit]) -> Vec<Piece> {
     let all = lines(text);
-    let mut walk = Walk { text, folded, hits, out: Vec::new(), section: Section::Request, full: false, fence: None, paragraph: None, item: None, trace: false };
+    let mut walk = Walk {
+        text,
+        folded,
+        hits,
+        out: Vec::new(),
+        section: Section::Request,
+        full: false,
+        fence: None,
+        paragraph: None,
+        item: None,
+        trace: false,
+    };
     let mut at = 0;
     while let Some(line) = all.get(at) {
         at = walk.line(&all, at, *line);
@@ -91,7 +103,10 @@ impl Walk<'_> {
         if let Some(end) = self.scenario(all, at) {
             return end;
         }
-        let after_blank = at.checked_sub(1).and_then(|before| all.get(before)).is_none_or(|before| before.mark == Mark::Blank);
+        let after_blank = at
+            .checked_sub(1)
+            .and_then(|before| all.get(before))
+            .is_none_or(|before| before.mark == Mark::Blank);
         match line.mark {
             Mark::Blank | Mark::Rule | Mark::Fence { .. } => self.gap(line.mark),
             Mark::Trace => self.trace(line),
@@ -168,7 +183,9 @@ impl Walk<'_> {
             }
             self.item = None;
         }
-        let items_follow = all.get(at + 1).is_some_and(|next| matches!(next.mark, Mark::Item | Mark::Checkbox { .. }));
+        let items_follow = all
+            .get(at + 1)
+            .is_some_and(|next| matches!(next.mark, Mark::Item | Mark::Checkbox { .. }));
         if items_follow && self.leads_in(line) {
             self.flush();
             return self.enter(Section::Acceptance);
@@ -236,15 +253,26 @@ impl Walk<'_> {
         if found.lists || found.section == Section::Acceptance {
             self.listed(found.rest, whole);
         } else {
-            let mut start = whole.start;
-            for sentence in sentences(self.text, self.folded, found.rest) {
-                self.push(sentence, Span::new(start, sentence.end), Zone::In(found.section), Shape::Sentence);
-                start = sentence.end;
-            }
+            self.told(found, whole);
         }
         if found.section == Section::Other {
             (self.section, self.full) = before;
         }
+    }
+
+    /// The sentences behind a label; one of them may bring the next label: "Actual: a. Expected: b."
+    fn told(&mut self, found: Heading, whole: Span) {
+        let (mut start, mut section) = (whole.start, found.section);
+        for sentence in sentences(self.text, self.folded, found.rest) {
+            let next = heading_at_start(self.text, self.hits, sentence, false);
+            // The first sentence follows its label, so a label in it is part of the text ("Steps: steps ...").
+            let next = next.filter(|next| start > whole.start && !next.rest.is_empty());
+            section = next.map_or(section, |next| next.section);
+            let span = next.map_or(sentence, |next| next.rest);
+            self.push(span, Span::new(start, sentence.end), Zone::In(section), Shape::Sentence);
+            start = sentence.end;
+        }
+        self.section = section;
     }
 
     /// "a, b, and c." behind "Done when:"; parts of one or two words are no conditions, then it is one.
@@ -252,7 +280,12 @@ impl Walk<'_> {
         let mut start = whole.start;
         for sentence in sentences(self.text, self.folded, rest) {
             for part in list_parts(self.text, sentence) {
-                self.push(part, Span::new(start, part.end), Zone::In(Section::Acceptance), Shape::Listed);
+                self.push(
+                    part,
+                    Span::new(start, part.end),
+                    Zone::In(Section::Acceptance),
+                    Shape::Listed,
+                );
                 start = part.end;
             }
         }
@@ -266,7 +299,6 @@ impl Walk<'_> {
         let span = Span::new(first.start, last.end);
         self.push(span, span, Zone::In(self.section), Shape::Scenario);
         self.item = None;
-        debug_assert!(step_of(self.hits, first).is_some());
         Some(end)
     }
 
@@ -280,26 +312,6 @@ impl Walk<'_> {
             self.out.push(Piece { span, whole, zone, shape });
         }
     }
-}
-
-const JOINERS: [&str; 7] = ["and ", "und ", "et ", "y ", "e ", "sowie ", "ainsi que "];
-
-/// Cuts "a, b, and c." at its commas and semicolons.
-fn list_parts(text: &str, sentence: Span) -> Vec<Span> {
-    let content = sentence.of(text);
-    let mut parts = Vec::new();
-    let mut start = sentence.start;
-    for part in content.split_inclusive([',', ';', '，', '；', '、']) {
-        let end = start + part.len();
-        let mut span = Span::new(start, end).trimmed(text, &[',', ';', '，', '；', '、', '.', '。']);
-        if let Some(joiner) = JOINERS.iter().find(|joiner| span.of(text).starts_with(**joiner)) {
-            span.start += joiner.len();
-        }
-        parts.push(span);
-        start = end;
-    }
-    let whole_conditions = parts.iter().all(|part| part.of(text).split_whitespace().count() >= 3 || part.of(text).chars().any(super::fold::is_cjk));
-    if whole_conditions { parts.into_iter().filter(|part| !part.is_empty()).collect() } else { vec![sentence] }
 }
 
 #[cfg(test)]

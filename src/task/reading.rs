@@ -39,7 +39,10 @@ impl<'a> Reading<'a> {
         let hits = search(&folded, language);
         let mut pieces = pieces(text, &folded, &hits);
         let injections = mark_injected(text, &folded, &hits, &mut pieces);
-        let parts = pieces.into_iter().map(|piece| Part { piece, hits: words_of(&folded, &hits, piece) }).collect();
+        let parts = pieces
+            .into_iter()
+            .map(|piece| Part { piece, hits: words_of(&folded, &hits, piece) })
+            .collect();
         Self { text, folded, language, parts, injections }
     }
 
@@ -81,7 +84,9 @@ impl Part {
 fn words_of(folded: &str, hits: &[Hit], piece: Piece) -> Vec<Hit> {
     let here: Vec<Hit> = inside(hits, piece.whole).copied().collect();
     match piece.zone {
-        Zone::Done | Zone::Injected | Zone::Code | Zone::Trace | Zone::In(Section::Excluded) => Vec::new(),
+        Zone::Done | Zone::Injected | Zone::Code | Zone::Trace | Zone::In(Section::Excluded) => {
+            Vec::new()
+        }
         Zone::In(_) => standing(folded, piece.whole, &here),
     }
 }

@@ -7,9 +7,9 @@ use super::fold::{Span, floor_boundary, is_cjk};
 
 /// Tokens whose full stop does not end a sentence, in lower case and without the last stop.
 const ABBREVIATIONS: [&str; 37] = [
-    "e.g", "i.e", "eg", "ie", "etc", "vs", "approx", "incl", "excl", "resp", "max", "min", "no", "nr", "dr", "mr", "mrs",
-    "ms", "st", "z.b", "d.h", "u.a", "bzw", "ca", "ggf", "evtl", "inkl", "usw", "vgl", "s", "p.ej", "ej", "p.ex", "ex",
-    "sr", "sra", "art",
+    "e.g", "i.e", "eg", "ie", "etc", "vs", "approx", "incl", "excl", "resp", "max", "min", "no",
+    "nr", "dr", "mr", "mrs", "ms", "st", "z.b", "d.h", "u.a", "bzw", "ca", "ggf", "evtl", "inkl",
+    "usw", "vgl", "s", "p.ej", "ej", "p.ex", "ex", "sr", "sra", "art",
 ];
 
 /// The sentences of `span`, trimmed, none of them empty.
@@ -41,7 +41,9 @@ fn push(out: &mut Vec<Span>, text: &str, span: Span) {
 
 fn ends_sentence(folded: &str, so_far: Span, c: char, next: Option<char>) -> bool {
     match c {
-        '。' | '！' | '？' => !next.is_some_and(|n| matches!(n, '。' | '！' | '？' | '」' | '）' | '”')),
+        '。' | '！' | '？' => {
+            !next.is_some_and(|n| matches!(n, '。' | '！' | '？' | '」' | '）' | '”'))
+        }
         '!' | '?' => next.is_none_or(|n| n.is_whitespace() || is_cjk(n)),
         '.' => next.is_none_or(char::is_whitespace) && !is_abbreviation(folded, so_far),
         _ => false,
@@ -54,7 +56,10 @@ fn is_abbreviation(folded: &str, so_far: Span) -> bool {
     let tail = Span::new(from, so_far.end.saturating_sub(1)).of(folded);
     let token = tail.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or("");
     // "30. Juni" and "im 2. Schritt", "J. Doe", a stop on its own; but "... the number 7. Zeros ..." ends.
-    let ordinal = token.is_empty() || (token.len() <= 2 && token.chars().all(|c| c.is_ascii_digit()) && goes_on(folded, so_far.end));
+    let ordinal = token.is_empty()
+        || (token.len() <= 2
+            && token.chars().all(|c| c.is_ascii_digit())
+            && goes_on(folded, so_far.end));
     let initial = token.chars().count() == 1 && token.chars().all(char::is_alphabetic);
     ordinal || initial || ABBREVIATIONS.contains(&token)
 }
@@ -62,7 +67,12 @@ fn is_abbreviation(folded: &str, so_far: Span) -> bool {
 /// Whether the word behind a number with a full stop is a month, as after an ordinal.
 fn goes_on(folded: &str, at: usize) -> bool {
     let end = floor_boundary(folded, at + 16);
-    let word = Span::new(at, end).of(folded).trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
+    let word = Span::new(at, end)
+        .of(folded)
+        .trim_start()
+        .split(|c: char| !c.is_alphanumeric())
+        .next()
+        .unwrap_or("");
     is_month(word)
 }
 
@@ -80,7 +90,10 @@ mod tests {
     #[test]
     fn sentences_end_where_a_reader_ends_them() {
         check("One. Two! Three?", &["One.", "Two!", "Three?"]);
-        check("Fix src/auth/login.js now. Then v1.2 of example.com.", &["Fix src/auth/login.js now.", "Then v1.2 of example.com."]);
+        check(
+            "Fix src/auth/login.js now. Then v1.2 of example.com.",
+            &["Fix src/auth/login.js now.", "Then v1.2 of example.com."],
+        );
         check("Some, e.g. this one. Next", &["Some, e.g. this one.", "Next"]);
         check("Read as the number 7. Zeros stay.", &["Read as the number 7.", "Zeros stay."]);
         check("Bis zum 30. Juni fertig. Danke.", &["Bis zum 30. Juni fertig.", "Danke."]);

@@ -21,7 +21,13 @@ const FIELDS_MAX: usize = 20;
 const NEAR: TimeDelta = TimeDelta::days(7);
 
 /// The priority and how sure it is, 0 to 1.
-pub(crate) fn choose(reading: &Reading, facts: &Facts, kind: TaskType, deadline: Option<DateTime<Utc>>, now: DateTime<Utc>) -> (Priority, f64) {
+pub(crate) fn choose(
+    reading: &Reading,
+    facts: &Facts,
+    kind: TaskType,
+    deadline: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> (Priority, f64) {
     if let Some(stated) = explicit(reading) {
         let bound = facts.duty >= 1.0 && stated < Priority::High;
         return if bound { (Priority::High, 0.7) } else { (stated, 0.95) };
@@ -35,8 +41,13 @@ pub(crate) fn choose(reading: &Reading, facts: &Facts, kind: TaskType, deadline:
 
 /// Outage, harm that goes on, and whatever touches money or data is critical; other emergencies are high.
 fn emergency(reading: &Reading, facts: &Facts) -> Priority {
-    let at_stake = [RiskCategory::Financial, RiskCategory::DataIntegrity].map(|one| reading.weight(Cue::Risk(one)).min(1.0));
-    let severe = facts.outage + facts.active_harm + facts.critical + facts.vulnerable + at_stake.iter().sum::<f32>();
+    let at_stake = [RiskCategory::Financial, RiskCategory::DataIntegrity]
+        .map(|one| reading.weight(Cue::Risk(one)).min(1.0));
+    let severe = facts.outage
+        + facts.active_harm
+        + facts.critical
+        + facts.vulnerable
+        + at_stake.iter().sum::<f32>();
     if severe >= 1.0 { Priority::Critical } else { Priority::High }
 }
 
@@ -44,11 +55,16 @@ fn implied(facts: &Facts, kind: TaskType, near: bool) -> (Priority, f64) {
     let away = if facts.is_elsewhere() { 0.5 } else { 1.0 };
     let high = (facts.high + if near { 1.0 } else { 0.0 }) * away;
     let weak_spot = facts.vulnerable >= 0.7 && kind == TaskType::Bugfix && !facts.is_elsewhere();
-    if facts.duty >= 1.0 && facts.trivial < 1.0 && !matches!(kind, TaskType::Docs | TaskType::Test) {
+    if facts.duty >= 1.0 && facts.trivial < 1.0 && !matches!(kind, TaskType::Docs | TaskType::Test)
+    {
         return (Priority::High, 0.75);
     }
     // Shouting about a comma does not make it urgent.
-    if facts.trivial >= 0.7 && facts.outage + facts.active_harm < 1.0 && high + facts.critical + facts.now >= 0.85 && facts.duty < 1.0 {
+    if facts.trivial >= 0.7
+        && facts.outage + facts.active_harm < 1.0
+        && high + facts.critical + facts.now >= 0.85
+        && facts.duty < 1.0
+    {
         return (Priority::Low, 0.6);
     }
     if facts.critical >= 1.0 {
@@ -96,7 +112,15 @@ fn is_beside(reading: &Reading, field: Span, value: Span) -> bool {
     if between.start > between.end || between.len() > 8 {
         return false;
     }
-    let link = reading.folded(between).trim_matches([' ', ':', '：', '=', '*', '-', '"', '|', '[', '(']);
+    let link =
+        reading.folded(between).trim_matches([' ', ':', '：', '=', '*', '-', '"', '|', '[', '(']);
     // "priority is high" and "Priorität: hoch" behind the field; in front of it nothing but a space or hyphen.
-    if after { matches!(link, "" | "is" | "ist" | "est" | "es" | "è" | "é" | "は" | "为" | "是" | "는" | "가" | "to") } else { link.is_empty() && between.len() <= 2 }
+    if after {
+        matches!(
+            link,
+            "" | "is" | "ist" | "est" | "es" | "è" | "é" | "は" | "为" | "是" | "는" | "가" | "to"
+        )
+    } else {
+        link.is_empty() && between.len() <= 2
+    }
 }

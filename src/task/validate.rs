@@ -38,13 +38,19 @@ fn errors(task: &Task, known_workflows: &[&str]) -> Vec<String> {
     if task.title.trim().is_empty() {
         out.push("the task has no title: say in a sentence what should change".to_owned());
     } else if title_chars > TITLE_CHARS_MAX {
-        out.push(format!("the title has {title_chars} characters, the limit is {TITLE_CHARS_MAX}: shorten it"));
+        out.push(format!(
+            "the title has {title_chars} characters, the limit is {TITLE_CHARS_MAX}: shorten it"
+        ));
     }
     if task.description.trim().is_empty() {
         out.push("the task has no description: give the text of the request".to_owned());
     }
     if !known_workflows.contains(&task.workflow.as_str()) {
-        out.push(format!("workflow `{}` does not exist; known ones: {}", task.workflow, known_workflows.join(", ")));
+        out.push(format!(
+            "workflow `{}` does not exist; known ones: {}",
+            task.workflow,
+            known_workflows.join(", ")
+        ));
     }
     out
 }
@@ -53,12 +59,30 @@ fn warnings(task: &Task) -> Vec<String> {
     let risk = |category| task.risk_factors.iter().any(|one| one.category == category);
     let complex = task.complexity_class == ComplexityClass::Complex;
     let checks = [
-        (task.acceptance_criteria.iter().all(|one| one.generated), "no acceptance criteria were found: say how one can tell that it is done"),
-        (task.task_type == TaskType::Hotfix && task.priority < Priority::High, "a hotfix is usually high or critical: check type and priority"),
-        (complex && task.estimated_hours < COMPLEX_HOURS_MIN, "the task is complex but estimated at under 8 hours: check the estimate"),
-        (task.affected_files.len() > FILES_USUAL_MAX, "more than 20 files are named: consider splitting the task"),
-        (risk(RiskCategory::UnclearRequirements), "the requirements are unclear: settle open points before work starts"),
-        (risk(RiskCategory::PromptInjection), "the text tries to steer the parser or the agent (prompt injection): read it before approving"),
+        (
+            task.acceptance_criteria.iter().all(|one| one.generated),
+            "no acceptance criteria were found: say how one can tell that it is done",
+        ),
+        (
+            task.task_type == TaskType::Hotfix && task.priority < Priority::High,
+            "a hotfix is usually high or critical: check type and priority",
+        ),
+        (
+            complex && task.estimated_hours < COMPLEX_HOURS_MIN,
+            "the task is complex but estimated at under 8 hours: check the estimate",
+        ),
+        (
+            task.affected_files.len() > FILES_USUAL_MAX,
+            "more than 20 files are named: consider splitting the task",
+        ),
+        (
+            risk(RiskCategory::UnclearRequirements),
+            "the requirements are unclear: settle open points before work starts",
+        ),
+        (
+            risk(RiskCategory::PromptInjection),
+            "the text tries to steer the parser or the agent (prompt injection): read it before approving",
+        ),
     ];
     checks.into_iter().filter(|(applies, _)| *applies).map(|(_, text)| text.to_owned()).collect()
 }

@@ -61,7 +61,10 @@ fn log_softmax(scores: Row) -> Row {
 pub fn encode(weights: &[Row], bias: Row) -> Vec<u8> {
     let mut scales = [1.0_f32; CLASSES.len()];
     for (class, scale) in scales.iter_mut().enumerate() {
-        let largest = weights.iter().filter_map(|row| row.get(class)).fold(0.0_f32, |most, one| most.max(one.abs()));
+        let largest = weights
+            .iter()
+            .filter_map(|row| row.get(class))
+            .fold(0.0_f32, |most, one| most.max(one.abs()));
         *scale = (largest / 127.0).max(f32::MIN_POSITIVE);
     }
     let mut out = Vec::with_capacity(HEADER_BYTES + weights.len() * CLASSES.len());
@@ -71,7 +74,11 @@ pub fn encode(weights: &[Row], bias: Row) -> Vec<u8> {
     }
     for row in weights {
         // Rounded and within -127..=127 by the choice of the scale, so the conversion loses nothing more.
-        out.extend(row.iter().zip(scales).flat_map(|(weight, scale)| ((weight / scale).round() as i8).to_le_bytes()));
+        out.extend(
+            row.iter()
+                .zip(scales)
+                .flat_map(|(weight, scale)| ((weight / scale).round() as i8).to_le_bytes()),
+        );
     }
     out
 }
@@ -86,7 +93,8 @@ mod tests {
             let logs = log_probabilities(text).expect("model fits");
             let total: f32 = logs.iter().map(|log| log.exp()).sum();
             assert!((total - 1.0).abs() < 1e-3);
-            CLASSES[(0..CLASSES.len()).max_by(|a, b| logs[*a].total_cmp(&logs[*b])).expect("a class")]
+            CLASSES
+                [(0..CLASSES.len()).max_by(|a, b| logs[*a].total_cmp(&logs[*b])).expect("a class")]
         };
         assert_eq!(best("bump lodash from 4.17.20 to 4.17.21"), TaskType::Chore);
         assert_eq!(best("update the readme with install instructions"), TaskType::Docs);

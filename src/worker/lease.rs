@@ -124,7 +124,7 @@ impl Lease {
         if let Err(error) = self.bury_the_dead().await {
             tracing::warn!(%error, "the sweep is put off");
         }
-        let orphans_every = (30_000 / self.heartbeat.as_millis().max(1)).max(1) as u64;
+        let orphans_every = (5_000 / self.heartbeat.as_millis().max(1)).max(1) as u64;
         if self.beats % orphans_every == 1 {
             match self.store.free_orphans().await {
                 Ok(0) => {}

@@ -154,10 +154,7 @@ mod tests {
     #[test]
     fn each_of_the_six_can_run() {
         let names: Vec<String> = all().into_iter().map(|d| d.name).collect();
-        assert_eq!(
-            names,
-            ["default", "hotfix", "feature", "bugfix", "refactor", "experimental"]
-        );
+        assert_eq!(names, ["default", "hotfix", "feature", "bugfix", "refactor", "experimental"]);
         let kinds = all().into_iter().flat_map(|d| d.stages).map(|s| (s.kind, None));
         let kinds: Kinds = kinds.collect();
         for definition in all() {

@@ -42,7 +42,8 @@ fn a_request_is_the_first_event() {
 
 #[test]
 fn a_command_may_give_several_events() {
-    let before = ["ExecutionRequested", "ExecutionClaimed worker={a} fence={f}", "StageStarted build #1"];
+    let before =
+        ["ExecutionRequested", "ExecutionClaimed worker={a} fence={f}", "StageStarted build #1"];
     let after = [
         "StageInterrupted build #1 reason=\"worker 61000000-0000-0000-0000-000000000000 is gone\"",
         "ExecutionClaimed worker={b} fence={g}",
@@ -62,7 +63,9 @@ fn a_refusal_is_the_error() {
     TestFramework::<Execution>::with(())
         .given(happened(&["ExecutionRequested", "StageStarted build #1"]))
         .when(given("Start ship"))
-        .then_expect_error(Refusal::NotNow("stage `ship` is pending and cannot start now".to_owned()));
+        .then_expect_error(Refusal::NotNow(
+            "stage `ship` is pending and cannot start now".to_owned(),
+        ));
     TestFramework::<Execution>::with(())
         .given_no_previous_events()
         .when(given("Cancel"))
@@ -71,7 +74,11 @@ fn a_refusal_is_the_error() {
 
 #[test]
 fn applying_events_is_folding_them() {
-    let history = happened(&["ExecutionRequested", "StageStarted build #1", "BudgetSpent build #1 cost=0.25"]);
+    let history = happened(&[
+        "ExecutionRequested",
+        "StageStarted build #1",
+        "BudgetSpent build #1 cost=0.25",
+    ]);
     let mut aggregate = Execution::default();
     history.iter().cloned().for_each(|event| aggregate.apply(event));
     assert_eq!(aggregate, fold(&history));
@@ -80,6 +87,9 @@ fn applying_events_is_folding_them() {
 #[test]
 fn events_go_by_their_name() {
     let first = &happened(&["StageStarted build #1"])[0];
-    assert_eq!((first.event_type(), first.event_version()), ("StageStarted".to_owned(), "1.0".to_owned()));
+    assert_eq!(
+        (first.event_type(), first.event_version()),
+        ("StageStarted".to_owned(), "1.0".to_owned())
+    );
     assert_eq!(Execution::TYPE, "execution");
 }

@@ -234,8 +234,6 @@ fn made_up_lives_see_everything() {
             }
         }
         seen.insert(world.state.status().as_str());
-        let n = |name: &str| world.history.iter().filter(|h| h.event.name() == name).count();
-        eprintln!("DBG stages {} events {} reopened {} rewound {} resumed {}", world.state.stages.len(), world.history.len(), n("StageReopened"), n("ExecutionRewound"), n("StageResumed"));
     }
     seen.insert("ExecutionRequested");
     let statuses = Status::ALL.map(Status::as_str);

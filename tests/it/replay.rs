@@ -81,9 +81,9 @@ fn every_history_folds_to_its_state() {
         let recorded = read(&name, "state.json");
         if actual != recorded {
             let pairs = recorded.lines().zip(actual.lines()).enumerate();
-            let first = pairs.filter(|(_, (r, a))| r != a).map(|(n, (r, a))| {
-                format!("replay/{name}.state.json:{}\n  - {r}\n  + {a}", n + 1)
-            });
+            let first = pairs
+                .filter(|(_, (r, a))| r != a)
+                .map(|(n, (r, a))| format!("replay/{name}.state.json:{}\n  - {r}\n  + {a}", n + 1));
             let said = first.take(1).collect::<String>();
             panic!("replay/{name}.jsonl folds to another state now.\n{said}\n{LAW}");
         }

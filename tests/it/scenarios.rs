@@ -126,15 +126,25 @@ fn a_failing_story_says_what_is_the_case_and_what_to_edit() {
 fn an_unreadable_story_says_where_and_why() {
     #[track_caller]
     fn check(lines: &str, expected: &str) {
-        let (line, said) = told_of(&format!("# A story.\nstages  build\n{lines}")).expect_err(lines);
+        let (line, said) =
+            told_of(&format!("# A story.\nstages  build\n{lines}")).expect_err(lines);
         assert_eq!(format!("{line}: {said}"), expected);
     }
-    check("whenn   Start build", "3: `whenn` is no keyword; there are given, at, when, then, next, state, [\"workflow\", \"catalog\", \"stages\", \"limits\", \"input\", \"settings\", \"task\"]");
+    check(
+        "whenn   Start build",
+        "3: `whenn` is no keyword; there are given, at, when, then, next, state, [\"workflow\", \"catalog\", \"stages\", \"limits\", \"input\", \"settings\", \"task\"]",
+    );
     check("at      noon", "3: `noon` is no time; write +30s");
     check("at      +2s\nat      +1s", "4: it is +2s already; time does not go back");
     check("then    nothing", "3: `then` of nothing: no `when` before");
-    check("when    Start build", "3: refused: the execution does not exist\n  (and no `then` says so)");
-    check("when    Strat build", "3: `Strat build`: unknown variant `Strat`, expected one of `Request`, `Claim`, `Start`, `Skip`, `RecordStep`, `Progress`, `Succeed`, `Fail`, `Wait`, `Wake`, `ExpireWait`, `Interrupt`, `Abandon`, `Signal`, `Pause`, `Resume`, `Cancel`, `ConfirmCancel`, `Conclude`, `Rewind`, `Retry`");
+    check(
+        "when    Start build",
+        "3: refused: the execution does not exist\n  (and no `then` says so)",
+    );
+    check(
+        "when    Strat build",
+        "3: `Strat build`: unknown variant `Strat`, expected one of `Request`, `Claim`, `Start`, `Skip`, `RecordStep`, `Progress`, `Succeed`, `Fail`, `Wait`, `Wake`, `ExpireWait`, `Interrupt`, `Abandon`, `Signal`, `Pause`, `Resume`, `Cancel`, `ConfirmCancel`, `Conclude`, `Rewind`, `Retry`",
+    );
     check("given   StageStarted build #x", "3: `#x` is no attempt");
     check("stages  build hurry", "3: `build hurry`: what is `hurry`?");
     check("stages  build when input.x about 3", "3: a condition on `input.x` has no test `about`");
@@ -146,7 +156,10 @@ fn durations_and_times_are_shown_as_they_are_read() {
     for text in ["0s", "250ms", "15s", "1h30m", "7d5s", "1d2h3m4s5ms"] {
         let ms = notation::duration(text).expect(text);
         assert_eq!(notation::show_duration(ms), text);
-        assert_eq!(notation::time(&format!("+{text}")).map(notation::show_time), Some(format!("+{text}")));
+        assert_eq!(
+            notation::time(&format!("+{text}")).map(notation::show_time),
+            Some(format!("+{text}"))
+        );
     }
     for text in ["", "15", "s", "15x", "1h-2m"] {
         assert_eq!(notation::duration(text), None, "{text}");

@@ -346,7 +346,10 @@ async fn orphans_are_freed() {
     let store = database.store().await;
     submit(&store).await;
     let nobody = Uuid::now_v7();
-    assert_eq!(store.claim(nobody, 1, None, now()).await.expect("claimed").len(), 1);
+    assert_eq!(store.claim(nobody, 1, None, now()).await.expect("claimed"), [], "not registered");
+    let gone = register(&store).await;
+    assert_eq!(store.claim(gone, 1, None, now()).await.expect("claimed").len(), 1);
+    database.execute("delete from workers").await;
     assert_eq!(store.free_orphans().await.expect("freed"), 1);
     assert_eq!(store.claim(register(&store).await, 1, None, now()).await.expect("claimed").len(), 1);
 }

@@ -23,15 +23,31 @@ fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back().is_some_and(is_part);
         let after = line[at + word.len()..].chars().next().is_some_and(is_part);
-        !(before && word.starts_with(is_part)) && !(after && word.ends_with(is_part))
+        !(before && word.starts_with(is_part) || after && word.ends_with(is_part))
     })
 }
 
 const PURE: [&str; 4] = ["src/workflow/", "src/task/", "src/replay", "src/view.rs"];
 const IMPURE: [&str; 19] = [
-    "tokio", "sqlx", "reqwest", "rand", "std::fs", "std::net", "std::env", "std::process",
-    "std::thread", "std::io", "SystemTime", "Instant", "Utc::now", "Local::now", "new_v4", "now_v7",
-    "async fn", "tracing", "unsafe",
+    "tokio",
+    "sqlx",
+    "reqwest",
+    "rand",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::io",
+    "SystemTime",
+    "Instant",
+    "Utc::now",
+    "Local::now",
+    "new_v4",
+    "now_v7",
+    "async fn",
+    "tracing",
+    "unsafe",
 ];
 
 #[test]
@@ -43,8 +59,11 @@ fn the_core_is_pure() {
             broken.extend(found.map(|word| format!("{}:{number}: `{word}`", file.path)));
         }
     }
-    none(&broken, "The core knows no time, chance or outside: take it as an argument, and ask for it \
-                   in a shell (engine, worker, cli).");
+    none(
+        &broken,
+        "The core knows no time, chance or outside: take it as an argument, and ask for it \
+                   in a shell (engine, worker, cli).",
+    );
 }
 
 /// Who may use whom. Arrows point down; what is not listed is not allowed.
@@ -63,15 +82,34 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worker", &["clients", "clock", "config", "stages", "store", "task", "workflow"]),
     (
         "engine",
-        &["clients", "clock", "config", "embedded", "projector", "replay", "stages", "store", "task", "view", "worker", "workflow"],
+        &[
+            "clients",
+            "clock",
+            "config",
+            "embedded",
+            "projector",
+            "replay",
+            "stages",
+            "store",
+            "task",
+            "view",
+            "worker",
+            "workflow",
+        ],
     ),
     (
         "server",
-        &["clock", "config", "engine", "replay", "stages", "store", "task", "view", "worker", "workflow"],
+        &[
+            "clock", "config", "engine", "replay", "stages", "store", "task", "view", "worker",
+            "workflow",
+        ],
     ),
     (
         "cli",
-        &["clients", "clock", "config", "embedded", "engine", "replay", "server", "stages", "store", "task", "view", "worker", "workflow"],
+        &[
+            "clients", "clock", "config", "embedded", "engine", "replay", "server", "stages",
+            "store", "task", "view", "worker", "workflow",
+        ],
     ),
 ];
 
@@ -84,26 +122,42 @@ fn module_of(path: &str) -> &str {
 /// Modules named as `crate::NAME` in a line; names in upper case are re-exports of `lib.rs`.
 fn uses(line: &str) -> Vec<&str> {
     let after = line.match_indices("crate::").map(|(at, word)| &line[at + word.len()..]);
-    let name = |rest: &'_ str| rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-    after.map(|rest| &rest[..name(rest)]).filter(|n| n.starts_with(|c: char| c.is_lowercase())).collect()
+    let name = |rest: &'_ str| {
+        rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len())
+    };
+    after
+        .map(|rest| &rest[..name(rest)])
+        .filter(|n| n.starts_with(|c: char| c.is_lowercase()))
+        .collect()
 }
 
 #[test]
 fn arrows_point_down() {
     let mut broken = Vec::new();
-    for file in sources().iter().filter(|s| !matches!(s.path.as_str(), "src/lib.rs" | "src/main.rs")) {
+    for file in
+        sources().iter().filter(|s| !matches!(s.path.as_str(), "src/lib.rs" | "src/main.rs"))
+    {
         let module = module_of(&file.path);
         let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
-            broken.push(format!("{}: module `{module}` has no line in MAY_USE of tests/it/tidy.rs", file.path));
+            broken.push(format!(
+                "{}: module `{module}` has no line in MAY_USE of tests/it/tidy.rs",
+                file.path
+            ));
             continue;
         };
         for (number, line) in file.program() {
-            let wrong = uses(line).into_iter().find(|used| *used != module && !allowed.contains(used));
-            broken.extend(wrong.map(|used| format!("{}:{number}: `{module}` uses `{used}`", file.path)));
+            let wrong =
+                uses(line).into_iter().find(|used| *used != module && !allowed.contains(used));
+            broken.extend(
+                wrong.map(|used| format!("{}:{number}: `{module}` uses `{used}`", file.path)),
+            );
         }
     }
-    none(&broken, "Arrows point down: cli -> server, engine -> worker -> stages -> clients; all shells \
-                   -> store -> workflow, task. Move the code down, or hand over what it needs.");
+    none(
+        &broken,
+        "Arrows point down: cli -> server, engine -> worker -> stages -> clients; all shells \
+                   -> store -> workflow, task. Move the code down, or hand over what it needs.",
+    );
 }
 
 /// Where SQL may stand outside of `src/store`: the folder, how the text begins, and why.
@@ -116,14 +170,27 @@ const SQL_ELSEWHERE: &[(&str, &str, &str)] = &[
 /// Whether a text is a statement. Prose may begin with the same words, so that more is asked for.
 fn is_sql(text: &str) -> bool {
     let text = text.trim_start();
-    let text = text.strip_prefix("/*").and_then(|t| t.split_once("*/")).map_or(text, |(_, rest)| rest);
+    let text =
+        text.strip_prefix("/*").and_then(|t| t.split_once("*/")).map_or(text, |(_, rest)| rest);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    let things = ["table", "index", "unique index", "database", "schema", "view", "function", "role", "extension"];
+    let things = [
+        "table",
+        "index",
+        "unique index",
+        "database",
+        "schema",
+        "view",
+        "function",
+        "role",
+        "extension",
+    ];
     let made = |verb: &str| {
-        text.strip_prefix(verb).is_some_and(|rest| things.iter().any(|t| rest.starts_with(&format!(" {t} "))))
+        text.strip_prefix(verb)
+            .is_some_and(|rest| things.iter().any(|t| rest.starts_with(&format!(" {t} "))))
     };
     let digit = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-    text.strip_prefix("select ").is_some_and(|rest| rest.contains(" from ") || rest.contains('(') || digit(rest))
+    text.strip_prefix("select ")
+        .is_some_and(|rest| rest.contains(" from ") || rest.contains('(') || digit(rest))
         || text.starts_with("with ") && text.contains(" as (")
         || text.starts_with("insert into ")
         || text.starts_with("delete from ")
@@ -147,7 +214,9 @@ fn sql_has_one_home() {
         }
         let is_projector = file.path.starts_with("src/projector");
         let drivers = file.program().filter(|(_, line)| !is_projector && has_word(line, "sqlx"));
-        broken.extend(drivers.map(|(number, line)| format!("{}:{number}: {}", file.path, line.trim())));
+        broken.extend(
+            drivers.map(|(number, line)| format!("{}:{number}: {}", file.path, line.trim())),
+        );
     }
     none(&broken, "SQL lives in src/store, one file per noun: add a function there and call it.");
 }
@@ -169,9 +238,14 @@ fn files_can_be_read_in_a_sitting() {
     let mut broken = Vec::new();
     for file in sources() {
         let lines = file.text.lines().count();
-        let allowed = LONG_FILES.iter().find(|(path, _)| *path == file.path).map(|(_, lines)| *lines);
+        let allowed =
+            LONG_FILES.iter().find(|(path, _)| *path == file.path).map(|(_, lines)| *lines);
         if lines > allowed.unwrap_or(LINES_MAX) {
-            broken.push(format!("{}: {lines} lines, at most {}", file.path, allowed.unwrap_or(LINES_MAX)));
+            broken.push(format!(
+                "{}: {lines} lines, at most {}",
+                file.path,
+                allowed.unwrap_or(LINES_MAX)
+            ));
         } else if allowed.is_some_and(|allowed| lines < allowed) {
             broken.push(format!("{}: {lines} lines now; lower its line in LONG_FILES", file.path));
         }
@@ -183,7 +257,9 @@ fn files_can_be_read_in_a_sitting() {
 fn output_belongs_to_the_command_line() {
     let macros = ["println!", "print!", "eprintln!", "eprint!", "dbg!"];
     let mut broken = Vec::new();
-    for file in sources().iter().filter(|s| !s.path.starts_with("src/cli/") && s.path != "src/main.rs") {
+    for file in
+        sources().iter().filter(|s| !s.path.starts_with("src/cli/") && s.path != "src/main.rs")
+    {
         for (number, line) in file.program() {
             let found = macros.iter().find(|word| has_word(line, word));
             broken.extend(found.map(|word| format!("{}:{number}: `{word}`", file.path)));
@@ -193,8 +269,16 @@ fn output_belongs_to_the_command_line() {
 }
 
 /// Folders whose files are ours; those of samples hold other people's words.
-const OURS: [&str; 8] =
-    ["src", "tests/it", "tests/scenarios", "examples", "migrations", "projections", "replay", ".ci"];
+const OURS: [&str; 8] = [
+    "src",
+    "tests/it",
+    "tests/scenarios",
+    "examples",
+    "migrations",
+    "projections",
+    "replay",
+    ".ci",
+];
 
 /// Files that have such a word for a reason.
 const SUCH_WORDS: &[(&str, &str)] =
@@ -204,7 +288,8 @@ const SUCH_WORDS: &[(&str, &str)] =
 fn nothing_is_left_for_later() {
     let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];
     let mut broken = Vec::new();
-    let tops = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Cargo.toml"].map(|f| root().join(f));
+    let tops =
+        ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Cargo.toml"].map(|f| root().join(f));
     for path in OURS.iter().flat_map(|folder| files(folder)).chain(tops) {
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
         if SUCH_WORDS.iter().any(|(folder, _)| shown(&path).starts_with(folder)) {
@@ -239,9 +324,12 @@ fn every_known_event_is_one_of_the_names() {
     let text = include_str!("../../src/workflow/event.rs");
     let (_, variants) = text.split_once("pub enum Event {").expect("the enum");
     let (variants, _) = variants.split_once("\n}\n").expect("its end");
-    let is_variant = |line: &&str| line.starts_with("    ") && line.as_bytes()[4].is_ascii_uppercase();
-    let name = |line: &str| line.trim().split(|c: char| !c.is_alphanumeric()).next().map(str::to_owned);
-    let names: Vec<String> = variants.lines().filter(|l| l.len() > 4).filter(is_variant).filter_map(name).collect();
+    let is_variant =
+        |line: &&str| line.starts_with("    ") && line.as_bytes()[4].is_ascii_uppercase();
+    let name =
+        |line: &str| line.trim().split(|c: char| !c.is_alphanumeric()).next().map(str::to_owned);
+    let names: Vec<String> =
+        variants.lines().filter(|l| l.len() > 4).filter(is_variant).filter_map(name).collect();
     assert_eq!(names, Event::NAMES, "Event::NAMES lists the variants of `Event`, in their order");
 }
 
@@ -255,7 +343,9 @@ mod rules {
 
     #[test]
     fn comments_and_texts_are_not_code() {
-        let file = lexed("let a = \"x // y\"; // z\n/* w\n*/ let b = r#\"q\"q\"#; let c = '\"'; f::<'a>()\n");
+        let file = lexed(
+            "let a = \"x // y\"; // z\n/* w\n*/ let b = r#\"q\"q\"#; let c = '\"'; f::<'a>()\n",
+        );
         assert_eq!(file.code, ["let a = \"\"; ", "", " let b = \"\"; let c = ; f::<'a>()"]);
         let strings = [(1, "x // y".to_owned()), (3, "q\"q".to_owned())];
         assert_eq!(file.strings, strings);
@@ -271,10 +361,21 @@ mod rules {
 
     #[test]
     fn statements_are_told_from_prose() {
-        let sql = ["select 1", "/* head */ SELECT a\n  FROM t", "with x as (select 1) select 2",
-                   "insert into t values (1)", "update t set a = 1", "create unique index i on t (a)"];
-        let prose = ["select a file", "update the readme", "with care", "create a table of contents",
-                     "drop it"];
+        let sql = [
+            "select 1",
+            "/* head */ SELECT a\n  FROM t",
+            "with x as (select 1) select 2",
+            "insert into t values (1)",
+            "update t set a = 1",
+            "create unique index i on t (a)",
+        ];
+        let prose = [
+            "select a file",
+            "update the readme",
+            "with care",
+            "create a table of contents",
+            "drop it",
+        ];
         assert_eq!(sql.map(is_sql), [true; 6]);
         assert_eq!(prose.map(is_sql), [false; 5]);
     }
@@ -285,7 +386,10 @@ mod rules {
         assert!(has_word("Utc::now()", "Utc::now") && !has_word("brandy, rand_x", "rand"));
         assert!(has_word("println!(x)", "println!") && !has_word("eprintln!(x)", "println!"));
         assert!(has_word("x: async fn f()", "async fn"));
-        assert_eq!(uses("use crate::store::{A}; crate::Longhaul; crate::view::b()"), ["store", "view"]);
+        assert_eq!(
+            uses("use crate::store::{A}; crate::Longhaul; crate::view::b()"),
+            ["store", "view"]
+        );
         assert_eq!(module_of("src/store/append.rs"), "store");
         assert_eq!(module_of("src/view.rs"), "view");
     }

@@ -1,8 +1,6 @@
 //! The calls to the operating system that have no safe wrapper: signals to a group, and the request
 //! to die with one's parent. All `unsafe` of this folder is here.
 
-use std::io;
-
 /// A process id, as the system counts them.
 pub(super) type Pid = libc::pid_t;
 
@@ -41,7 +39,7 @@ pub(super) fn die_with_parent(command: &mut tokio::process::Command) {
             unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), libc::getppid()) };
         // A parent that died before prctl would never be noticed.
         if done != 0 || parent_now.unsigned_abs() != parent {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
         }
         Ok(())
     };

@@ -53,7 +53,9 @@ impl Exit {
             (Ended::Timeout, ..) => {
                 format!("ended after {} s: it ran too long", self.duration.as_secs())
             }
-            (Ended::OutputLimit, ..) => "ended: it printed too much".to_owned(),
+            (Ended::OutputLimit, ..) => {
+                format!("ended after {} MB: it printed too much", self.total_bytes / 1_000_000)
+            }
             (Ended::Cancelled, ..) => "ended: it was cancelled".to_owned(),
             (Ended::Itself, Some(code), _) => format!("exit code {code}"),
             (Ended::Itself, None, Some(signal)) => format!("ended by signal {signal}"),

@@ -118,6 +118,7 @@ async fn a_child_left_in_the_group_is_ended_after_its_leader() {
     until_dead(&exit.output).await;
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_daemon_that_holds_the_pipe_does_not_hold_us() {
     let dir = dir();

@@ -7,7 +7,7 @@ use super::super::StageContext;
 use super::super::red::Red;
 use super::super::workbench::Workbench;
 use super::start::Start;
-use crate::clients::git::GitError;
+use crate::clients::git::{GitError, Outside};
 use crate::clients::test_run::{TestDelta, test_count_delta};
 use crate::config::run::Verdict;
 use std::path::Path;
@@ -37,7 +37,7 @@ impl Findings {
         }
         let changes = bench.mirror.changes(&start.base_commit, tree).await?;
         for outside in bench.mirror.outside(&changes, dir).await? {
-            findings.add(policy.outside, format!("{outside}; the change must stay inside"));
+            findings.add(policy.outside, outside_said(&outside));
         }
         if is_user_disturbed && policy.outside != Verdict::Allow {
             // The user may have worked in it meanwhile, so this is never more than a warning.
@@ -124,8 +124,17 @@ fn nothing_changed(ctx: &StageContext) -> String {
     let hint = "its log says what it did; does it edit files in the directory it is started in?";
     match ctx.input.repair_loop {
         0 => format!("the agent changed nothing; {hint} (`policy.empty_diff` allows it)"),
-        n => format!("the agent changed nothing in repair loop {n}; {hint}"),
+        n => {
+            let asked = ctx.input.feedback["message"].as_str().unwrap_or("nothing was said");
+            format!(
+                "the agent changed nothing in repair loop {n}, though it was told: {asked}; {hint}"
+            )
+        }
     }
+}
+
+fn outside_said(outside: &Outside) -> String {
+    format!("{outside}; the change must stay inside, or allow it with `policy.outside=warn`")
 }
 
 fn tests_taken_away(delta: &TestDelta) -> String {

@@ -22,7 +22,7 @@ const CASES: &[Case] = &[
     ),
     ("ln -s ../../.. link", &["policy.outside=warn"], None, &["leads out of the worktree"]),
     (
-        "mkdir in; cd in; git init -q; git commit -q --allow-empty -m x",
+        "mkdir in; cd in; git init -q; git -c user.name=x -c user.email=x@y commit -q --allow-empty -m x",
         &[],
         Some(ErrorKind::Rejected),
         &["`in` is a git repository of its own"],

@@ -24,14 +24,26 @@ impl Index {
     pub(super) fn of(mut phrases: Vec<(String, Entry)>) -> Self {
         // Stable, so that of two meanings the one that stands first in the files stays first.
         phrases.sort_by(|a, b| a.0.cmp(&b.0));
-        let inner = phrases.iter().filter(|(phrase, entry)| entry.open_left && phrase.starts_with(is_word)).cloned().collect();
+        let inner = phrases
+            .iter()
+            .filter(|(phrase, entry)| entry.open_left && phrase.starts_with(is_word))
+            .cloned()
+            .collect();
         Self { inner: Sorted::of(inner), all: Sorted::of(phrases) }
     }
 
     /// Calls `found` for every meaning of every phrase that begins at byte `at`.
-    pub(super) fn each_at(&self, folded: &str, at: usize, inside_word: bool, mut found: impl FnMut(Span, &Entry)) {
+    pub(super) fn each_at(
+        &self,
+        folded: &str,
+        at: usize,
+        inside_word: bool,
+        mut found: impl FnMut(Span, &Entry),
+    ) {
         let list = if inside_word { &self.inner } else { &self.all };
-        list.each_at(folded.as_bytes().get(at..).unwrap_or_default(), |length, entry| found(Span::new(at, at + length), entry));
+        list.each_at(folded.as_bytes().get(at..).unwrap_or_default(), |length, entry| {
+            found(Span::new(at, at + length), entry)
+        });
     }
 }
 
@@ -44,14 +56,18 @@ impl Sorted {
                 Some(_) | None => grouped.push((phrase, vec![entry])),
             }
         }
-        let first = |byte: usize| grouped.partition_point(|(phrase, _)| usize::from(byte_at(phrase, 0)) < byte);
+        let first = |byte: usize| {
+            grouped.partition_point(|(phrase, _)| usize::from(byte_at(phrase, 0)) < byte)
+        };
         let starts = (0..=256).map(first).collect();
         Self { phrases: grouped, starts }
     }
 
     fn each_at(&self, text: &[u8], mut found: impl FnMut(usize, &Entry)) {
         let Some(first) = text.first().map(|byte| usize::from(*byte)) else { return };
-        let (Some(from), Some(to)) = (self.starts.get(first), self.starts.get(first + 1)) else { return };
+        let (Some(from), Some(to)) = (self.starts.get(first), self.starts.get(first + 1)) else {
+            return;
+        };
         let mut range = self.phrases.get(*from..*to).unwrap_or_default();
         let mut depth = 1;
         // All phrases of the range agree with the text on the first `depth` bytes; a phrase that ends here comes first.

@@ -27,7 +27,9 @@ pub(super) fn entries(sources: &[&str]) -> Vec<(String, Entry)> {
 fn read(source: &str) -> Vec<(String, Entry)> {
     let mut cue = None;
     let mut out = Vec::new();
-    for line in source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in
+        source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             cue = Cue::named(name);
         } else if let (Some(cue), Some((tongue, list))) = (cue, tongue_and_list(line)) {
@@ -44,7 +46,11 @@ fn tongue_and_list(line: &str) -> Option<(Tongue, &str)> {
 
 fn items(list: &str) -> Vec<String> {
     if list.contains('\\') {
-        return list.replace("\\,", "\u{1}").split(',').map(|item| item.trim().replace('\u{1}', ",")).collect();
+        return list
+            .replace("\\,", "\u{1}")
+            .split(',')
+            .map(|item| item.trim().replace('\u{1}', ","))
+            .collect();
     }
     list.split(',').map(|item| item.trim().to_owned()).collect()
 }
@@ -77,7 +83,9 @@ fn spellings(phrase: String, tongue: Tongue) -> Vec<String> {
             others.push(phrase.chars().map(without_accent).collect());
         }
         if tongue == Tongue::German {
-            others.push(phrase.replace('ä', "ae").replace('ö', "oe").replace('ü', "ue").replace('ß', "ss"));
+            others.push(
+                phrase.replace('ä', "ae").replace('ö', "oe").replace('ü', "ue").replace('ß', "ss"),
+            );
         }
     }
     others.retain(|other| *other != phrase);
@@ -103,7 +111,9 @@ const fn without_accent(c: char) -> char {
 pub(super) fn unreadable(source: &str) -> Vec<String> {
     let mut bad = Vec::new();
     let mut cue = None;
-    for line in source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in
+        source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             cue = Cue::named(name);
             if cue.is_none() {
@@ -111,7 +121,11 @@ pub(super) fn unreadable(source: &str) -> Vec<String> {
             }
         } else if let (Some(cue), Some((tongue, list))) = (cue, tongue_and_list(line)) {
             let lower = |item: &str| item == item.to_lowercase();
-            bad.extend(items(list).into_iter().filter(|item| entry(item, cue, tongue).is_none() || !lower(item)));
+            bad.extend(
+                items(list)
+                    .into_iter()
+                    .filter(|item| entry(item, cue, tongue).is_none() || !lower(item)),
+            );
         } else {
             bad.push(line.to_owned());
         }

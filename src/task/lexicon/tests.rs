@@ -1,3 +1,5 @@
+//! The word lists read, match across folds, and refuse what they cannot read.
+
 use super::notation::unreadable;
 use super::*;
 use crate::task::fold::fold;
@@ -12,7 +14,10 @@ fn every_line_of_the_lexicon_is_readable() {
 
 fn cues(text: &str) -> Vec<(Cue, String)> {
     let folded = fold(text);
-    search(&folded, detect(text)).into_iter().map(|hit| (hit.cue, hit.span.of(&folded).to_owned())).collect()
+    search(&folded, detect(text))
+        .into_iter()
+        .map(|hit| (hit.cue, hit.span.of(&folded).to_owned()))
+        .collect()
 }
 
 #[test]
@@ -24,8 +29,16 @@ fn words_have_borders_and_stars_open_them() {
 
 #[test]
 fn typographic_apostrophe_and_missing_accents_are_found() {
-    assert!(cues("it doesn’t work").iter().any(|(cue, text)| *cue == Cue::Defect && text == "doesn’t work"));
-    assert!(cues("la vulnerabilite du site est dans le code").iter().any(|(cue, _)| *cue == Cue::Defect));
+    assert!(
+        cues("it doesn’t work")
+            .iter()
+            .any(|(cue, text)| *cue == Cue::Defect && text == "doesn’t work")
+    );
+    assert!(
+        cues("la vulnerabilite du site est dans le code")
+            .iter()
+            .any(|(cue, _)| *cue == Cue::Defect)
+    );
 }
 
 #[test]

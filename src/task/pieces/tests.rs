@@ -1,3 +1,5 @@
+//! Texts cut into pieces: titles, lists, scenarios, fences.
+
 use super::*;
 use crate::task::fold::fold;
 use crate::task::language::detect;
@@ -13,7 +15,14 @@ fn render(text: &str) -> String {
     };
     pieces(text, &folded, &hits)
         .into_iter()
-        .map(|piece| format!("{} {:?} | {}\n", zone(piece.zone), piece.shape, piece.span.of(text).replace('\n', "/")))
+        .map(|piece| {
+            format!(
+                "{} {:?} | {}\n",
+                zone(piece.zone),
+                piece.shape,
+                piece.span.of(text).replace('\n', "/")
+            )
+        })
         .collect()
 }
 
@@ -57,7 +66,10 @@ Acceptance Listed | 100 requests per minute are allowed
 Acceptance Listed | the 101st gets a 429
 Acceptance Listed | limits are configurable",
     );
-    check("Priority: high\nThe export is broken.", "Other Sentence | high\nRequest Sentence | The export is broken.");
+    check(
+        "Priority: high\nThe export is broken.",
+        "Other Sentence | high\nRequest Sentence | The export is broken.",
+    );
 }
 
 #[test]
@@ -66,7 +78,10 @@ fn scenarios_are_one_piece_each_and_prose_is_none() {
         "Lock accounts\nGiven 5 wrong passwords\nWhen the user tries again\nThen the account is locked",
         "Request Sentence | Lock accounts\nRequest Scenario | Given 5 wrong passwords/When the user tries again/Then the account is locked",
     );
-    check("When I click on save\nnothing happens", "Request Sentence | When I click on save\nRequest Sentence | nothing happens");
+    check(
+        "When I click on save\nnothing happens",
+        "Request Sentence | When I click on save\nRequest Sentence | nothing happens",
+    );
 }
 
 #[test]
@@ -97,5 +112,21 @@ Request Sentence | The end",
 
 #[test]
 fn a_modal_before_a_list_makes_its_items_conditions() {
-    check("The export must:\n- be UTF-8\n- have a header", "Acceptance Item | be UTF-8\nAcceptance Item | have a header");
+    check(
+        "The export must:\n- be UTF-8\n- have a header",
+        "Acceptance Item | be UTF-8\nAcceptance Item | have a header",
+    );
+}
+
+#[test]
+fn several_labels_may_share_a_line() {
+    check(
+        "Steps: 1. open a report 2. press F5. Actual: filters are reset. Expected: filters are kept.",
+        "
+Steps Sentence | 1.
+Steps Sentence | open a report 2.
+Steps Sentence | press F5.
+Steps Sentence | filters are reset.
+Expected Sentence | filters are kept.",
+    );
 }

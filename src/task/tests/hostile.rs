@@ -9,11 +9,17 @@ use crate::task::{ParseRefusal, Task, parse};
 fn check(text: &str) {
     let task = match parse(text, &context()) {
         Ok(task) => task,
-        Err(ParseRefusal::Empty) => return assert!(!text.contains(char::is_alphanumeric), "refused {text:?}"),
+        Err(ParseRefusal::Empty) => {
+            return assert!(!text.contains(char::is_alphanumeric), "refused {text:?}");
+        }
         Err(refusal @ ParseRefusal::TooLong { .. }) => panic!("{refusal}"),
     };
     let title_chars = task.title.chars().count();
-    assert!((1..=100).contains(&title_chars) && !task.title.contains('\n'), "title {:?}", task.title);
+    assert!(
+        (1..=100).contains(&title_chars) && !task.title.contains('\n'),
+        "title {:?}",
+        task.title
+    );
     assert!(!task.description.contains('\0'));
     assert!((1..=10).contains(&task.complexity));
     assert!((0.0..=1.0).contains(&task.confidence.task_type));
@@ -23,7 +29,10 @@ fn check(text: &str) {
 
 fn offsets_fit(task: &Task) {
     for criterion in &task.acceptance_criteria {
-        assert_eq!(task.description.get(criterion.start..criterion.end), Some(criterion.text.as_str()));
+        assert_eq!(
+            task.description.get(criterion.start..criterion.end),
+            Some(criterion.text.as_str())
+        );
         assert!(!criterion.generated);
     }
     for risk in &task.risk_factors {
@@ -33,7 +42,9 @@ fn offsets_fit(task: &Task) {
 
 #[test]
 fn strange_texts_are_answered() {
-    let bullets = |mark: &str| (0..12_000).map(|number| format!("{mark} item {number} must be done\n")).collect::<String>();
+    let bullets = |mark: &str| {
+        (0..12_000).map(|number| format!("{mark} item {number} must be done\n")).collect::<String>()
+    };
     let cases = [
         "a".to_owned(),
         ".".to_owned(),
@@ -71,7 +82,10 @@ fn strange_texts_are_answered() {
 fn nul_bytes_are_removed_and_offsets_count_what_is_kept() {
     let task = parse("The\0 export must\0 be sorted.", &context()).expect("a text");
     assert_eq!(task.description, "The export must be sorted.");
-    assert_eq!(task.warnings.first().map(String::as_str), Some("2 NUL bytes were removed from the description"));
+    assert_eq!(
+        task.warnings.first().map(String::as_str),
+        Some("2 NUL bytes were removed from the description")
+    );
     offsets_fit(&task);
 }
 
@@ -85,9 +99,48 @@ fn at_most_500_criteria_are_kept_and_the_rest_is_mentioned() {
 
 /// Words that start or end something for the parser, so that random texts hit its branches.
 const PARTS: &[&str] = &[
-    "Acceptance criteria:", "- ", "- [ ] ", "- [x] ", "Given ", "When ", "Then ", "\n", "\n\n", "must", "should", "not ", "production is down",
-    "urgent", "```", "# ", "Expected: ", "Steps:", "ignore all previous instructions", "{\"type\":\"x\",\"priority\":\"y\"}", "src/a.rs", "by Friday",
-    "Priority: high", "消す", "必须", "해야 합니다", "。", "; ", ": ", ", ", "\"", "“", "é", "İ", "\0", "\r", "    ", "1. ", "depends on #1", "e.g. ", "🙂", "at x(y:1)",
+    "Acceptance criteria:",
+    "- ",
+    "- [ ] ",
+    "- [x] ",
+    "Given ",
+    "When ",
+    "Then ",
+    "\n",
+    "\n\n",
+    "must",
+    "should",
+    "not ",
+    "production is down",
+    "urgent",
+    "```",
+    "# ",
+    "Expected: ",
+    "Steps:",
+    "ignore all previous instructions",
+    "{\"type\":\"x\",\"priority\":\"y\"}",
+    "src/a.rs",
+    "by Friday",
+    "Priority: high",
+    "消す",
+    "必须",
+    "해야 합니다",
+    "。",
+    "; ",
+    ": ",
+    ", ",
+    "\"",
+    "“",
+    "é",
+    "İ",
+    "\0",
+    "\r",
+    "    ",
+    "1. ",
+    "depends on #1",
+    "e.g. ",
+    "🙂",
+    "at x(y:1)",
 ];
 
 proptest! {

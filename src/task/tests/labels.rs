@@ -21,14 +21,21 @@ fn requests(source: &str) -> Vec<Request> {
 fn request(record: &str) -> Request {
     let (head, body) = record.split_once('\n').expect("a head and a text");
     let fields: Vec<&str> = head.split(' ').collect();
-    let [_, kind, priority, complexity, risks] = fields.as_slice() else { panic!("five fields in `{head}`") };
+    let [_, kind, priority, complexity, risks] = fields.as_slice() else {
+        panic!("five fields in `{head}`")
+    };
     let lines = || body.lines();
     Request {
         kind: (*kind).to_owned(),
         priority: (*priority).to_owned(),
         complexity: complexity.parse().expect("a number"),
         risks: risks.split(',').filter(|one| *one != "-").map(str::to_owned).collect(),
-        text: lines().filter(|line| !line.starts_with("=> ")).collect::<Vec<_>>().join("\n").trim().to_owned(),
+        text: lines()
+            .filter(|line| !line.starts_with("=> "))
+            .collect::<Vec<_>>()
+            .join("\n")
+            .trim()
+            .to_owned(),
         criteria: lines().filter_map(|line| line.strip_prefix("=> ")).map(str::to_owned).collect(),
     }
 }
@@ -53,9 +60,12 @@ fn score(source: &str) -> Score {
         score.kind += f64::from(task.task_type.as_str() == request.kind) / number;
         score.priority += f64::from(task.priority.as_str() == request.priority) / number;
         score.complexity_error += (f64::from(task.complexity) - request.complexity).abs() / number;
-        let found: Vec<String> = task.risk_factors.iter().map(|risk| risk.category.to_string()).collect();
+        let found: Vec<String> =
+            task.risk_factors.iter().map(|risk| risk.category.to_string()).collect();
         count(&mut risks, &request.risks, &found, |a, b| a == b);
-        count(&mut criteria, &request.criteria, &criteria_of(&task), |a, b| words_in_common(a, b) >= 0.6);
+        count(&mut criteria, &request.criteria, &criteria_of(&task), |a, b| {
+            words_in_common(a, b) >= 0.6
+        });
     }
     score.criteria = harmonic(criteria);
     score.risks = harmonic(risks);
@@ -67,8 +77,14 @@ fn criteria_of(task: &Task) -> Vec<String> {
 }
 
 /// Adds right, found and wanted.
-fn count(sums: &mut [f64; 3], wanted: &[String], found: &[String], same: impl Fn(&str, &str) -> bool) {
-    sums[0] += wanted.iter().filter(|one| found.iter().any(|other| same(one, other))).count() as f64;
+fn count(
+    sums: &mut [f64; 3],
+    wanted: &[String],
+    found: &[String],
+    same: impl Fn(&str, &str) -> bool,
+) {
+    sums[0] +=
+        wanted.iter().filter(|one| found.iter().any(|other| same(one, other))).count() as f64;
     sums[1] += found.len() as f64;
     sums[2] += wanted.len() as f64;
 }
@@ -81,11 +97,20 @@ fn harmonic([right, found, wanted]: [f64; 3]) -> f64 {
 fn words_in_common(a: &str, b: &str) -> f64 {
     let tokens = |text: &str| -> Vec<String> {
         let lower = text.to_lowercase();
-        if text.is_ascii() { lower.split_whitespace().map(str::to_owned).collect() } else { lower.chars().filter(|c| c.is_alphanumeric()).map(String::from).collect() }
+        if text.is_ascii() {
+            lower.split_whitespace().map(str::to_owned).collect()
+        } else {
+            lower.chars().filter(|c| c.is_alphanumeric()).map(String::from).collect()
+        }
     };
     let (a, mut b) = (tokens(a), tokens(b));
     let total = a.len() + b.len();
-    let common = a.iter().filter(|one| b.iter().position(|other| other == *one).map(|at| b.swap_remove(at)).is_some()).count();
+    let common = a
+        .iter()
+        .filter(|one| {
+            b.iter().position(|other| other == *one).map(|at| b.swap_remove(at)).is_some()
+        })
+        .count();
     2.0 * common as f64 / total.max(1) as f64
 }
 
@@ -102,11 +127,17 @@ fn check(source: &str, floor: Score) {
 #[test]
 fn requests_the_rules_were_made_with_are_understood() {
     let source = include_str!("../../../tests/task/requests.txt");
-    check(source, Score { kind: 0.93, priority: 0.94, complexity_error: 0.6, criteria: 0.95, risks: 0.85 });
+    check(
+        source,
+        Score { kind: 0.93, priority: 0.94, complexity_error: 0.6, criteria: 0.95, risks: 0.85 },
+    );
 }
 
 #[test]
 fn requests_kept_apart_are_understood() {
     let source = include_str!("../../../tests/task/requests_held_out.txt");
-    check(source, Score { kind: 0.90, priority: 0.92, complexity_error: 0.8, criteria: 0.93, risks: 0.85 });
+    check(
+        source,
+        Score { kind: 0.90, priority: 0.92, complexity_error: 0.8, criteria: 0.93, risks: 0.85 },
+    );
 }

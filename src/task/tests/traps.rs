@@ -13,10 +13,17 @@ fn field(task: &Task, name: &str) -> String {
         "files" => task.affected_files.join("|"),
         "dependencies" => task.dependencies.join("|"),
         "criteria" => task.acceptance_criteria.len().to_string(),
-        "criterion" => task.acceptance_criteria.iter().map(|one| one.text.as_str()).collect::<Vec<_>>().join("|"),
+        "criterion" => task
+            .acceptance_criteria
+            .iter()
+            .map(|one| one.text.as_str())
+            .collect::<Vec<_>>()
+            .join("|"),
         "assignee" => text(&task.requirements.assignee),
         "repository" => text(&task.requirements.repository),
-        "deadline" => task.requirements.deadline.map(|due| due.date_naive().to_string()).unwrap_or_default(),
+        "deadline" => {
+            task.requirements.deadline.map(|due| due.date_naive().to_string()).unwrap_or_default()
+        }
         other => panic!("the field `{other}` is not known to this test"),
     }
 }
@@ -27,7 +34,9 @@ fn check(name: &str, text: &str, expectation: &str) -> Option<String> {
     let (what, value) = expectation.split_once(' ').unwrap_or((expectation, ""));
     let has_risk = task.risk_factors.iter().any(|risk| risk.category.as_str() == value);
     let found = match what {
-        "risk" | "norisk" => (has_risk == (what == "norisk")).then(|| format!("{:?}", task.risk_factors)),
+        "risk" | "norisk" => {
+            (has_risk == (what == "norisk")).then(|| format!("{:?}", task.risk_factors))
+        }
         _ => Some(field(&task, what)).filter(|found| found != value),
     };
     found.map(|found| format!("{name}: expected {expectation}, found {found}"))

@@ -148,18 +148,20 @@ fn after_failure(
         };
         return vec![failed(error, false), scheduled];
     }
-    if !is_stopping && error.kind == ErrorKind::Rejected && state.loops < definition.max_loops {
-        if let Some(reopened) = reopen(state, definition, policy, error) {
-            let target = reopened.stage().and_then(|s| state.stage(s));
-            let by_stage = target.map_or(0.0, |t| t.cost.usd);
-            if let Some(broke) = over_budget(state, error, spent_usd, by_stage) {
-                return vec![failed(&broke, true)];
-            }
-            let mut events = vec![failed(error, false)];
-            events.extend(cut_off_by(state, &stage.name, &reopened));
-            events.push(reopened);
-            return events;
+    if !is_stopping
+        && error.kind == ErrorKind::Rejected
+        && state.loops < definition.max_loops
+        && let Some(reopened) = reopen(state, definition, policy, error)
+    {
+        let target = reopened.stage().and_then(|s| state.stage(s));
+        let by_stage = target.map_or(0.0, |t| t.cost.usd);
+        if let Some(broke) = over_budget(state, error, spent_usd, by_stage) {
+            return vec![failed(&broke, true)];
         }
+        let mut events = vec![failed(error, false)];
+        events.extend(cut_off_by(state, &stage.name, &reopened));
+        events.push(reopened);
+        return events;
     }
     let wants_person = error.kind == ErrorKind::NeedsPerson
         || policy.required && definition.on_exhausted == OnExhausted::Pause;

@@ -127,7 +127,8 @@ pub(super) fn rewind(
     let first = definition.index_of(from).unwrap_or(0);
     if let Some(open) = definition.needs_of(first).into_iter().find(|n| is_open(state, *n)) {
         let is_done = state.stages[open].state.is_done();
-        let (open, how) = (&definition.stages[open].name, if is_done { "failed" } else { "is not done" });
+        let (open, how) =
+            (&definition.stages[open].name, if is_done { "failed" } else { "is not done" });
         let said = format!("stage `{from}` needs `{open}`, which {how}; begin there");
         return Err(Refusal::NotNow(said));
     }

@@ -67,10 +67,7 @@ fn the_workflow_itself() {
     check_workflow(json!({"min_priority": 11}), &["workflow: min_priority must be 0 to 10"]);
     let many: Vec<Value> =
         (0..201).map(|i| json!({"name": format!("s{i}"), "kind": "work"})).collect();
-    check_workflow(
-        json!({"stages": many}),
-        &["workflow: has 201 stages; at most 200 are allowed"],
-    );
+    check_workflow(json!({"stages": many}), &["workflow: has 201 stages; at most 200 are allowed"]);
 }
 
 #[test]
@@ -99,10 +96,7 @@ fn kinds_that_nobody_knows() {
 
 #[test]
 fn bounds_of_stages() {
-    check(
-        json!({"timeout_ms": 0}),
-        &["stage b: timeout_ms must be 1 to 604800000 (7 days)"],
-    );
+    check(json!({"timeout_ms": 0}), &["stage b: timeout_ms must be 1 to 604800000 (7 days)"]);
     check(
         json!({"wait_limit_ms": 31_622_400_001_u64}),
         &["stage b: wait_limit_ms must be 1 to 31622400000 (366 days)"],
@@ -131,10 +125,7 @@ fn needs() {
 
 #[test]
 fn reopening() {
-    check(
-        json!({"reopens": "x"}),
-        &["stage b: reopens `x`, which is no stage; stages: a, b, c"],
-    );
+    check(json!({"reopens": "x"}), &["stage b: reopens `x`, which is no stage; stages: a, b, c"]);
     check(json!({"reopens": "b"}), &["stage b: reopens `b`, on which it does not depend"]);
     check(json!({"reopens": "c"}), &["stage b: reopens `c`, on which it does not depend"]);
 }

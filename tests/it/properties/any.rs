@@ -31,11 +31,22 @@ fn raw() -> impl Strategy<Value = Raw> {
     let needs = option::weighted(0.6, vec(any::<Index>(), 0..3));
     let reopens = option::weighted(0.7, any::<Index>());
     let when = option::weighted(0.2, (0..5_u8, any::<Index>()));
-    let rest = (prop::bool::weighted(0.3), prop::bool::weighted(0.15), option::of(1_000..600_000_u64));
+    let rest =
+        (prop::bool::weighted(0.3), prop::bool::weighted(0.15), option::of(1_000..600_000_u64));
     (any::<u32>(), needs, any::<bool>(), option::of(1..4_u32), reopens, when, rest).prop_map(
         |(rank, needs, required, attempts, reopens, when, rest)| {
             let (success, retries_rejected, wait_limit_ms) = rest;
-            Raw { rank, needs, required, attempts, reopens, when, success, retries_rejected, wait_limit_ms }
+            Raw {
+                rank,
+                needs,
+                required,
+                attempts,
+                reopens,
+                when,
+                success,
+                retries_rejected,
+                wait_limit_ms,
+            }
         },
     )
 }
@@ -76,29 +87,33 @@ fn picked(picks: &[Index], from: &[usize]) -> Vec<String> {
 
 /// A definition that can run: a graph without cycles of 1 to 7 stages.
 pub(crate) fn definition() -> impl Strategy<Value = Definition> {
-    let bounds = (0..4_u32, any::<bool>(), 1..5_u32, option::weighted(0.15, 100_000..2_000_000_u64));
-    (prop_oneof![1 => vec(raw(), 1..=2), 3 => vec(raw(), 3..=7)], bounds).prop_map(|(raws, (max_loops, pauses, max_interruptions, deadline_ms))| {
-        let mut definition = Definition::new("any", stages(&raws));
-        definition.max_loops = max_loops;
-        definition.on_exhausted = if pauses { OnExhausted::Pause } else { OnExhausted::Fail };
-        definition.max_interruptions = max_interruptions;
-        definition.deadline_ms = deadline_ms;
-        for (index, raw) in raws.iter().enumerate() {
-            let behind = |i: &usize| *i != index && definition.downstream_of(*i).contains(&index);
-            let before: Vec<usize> = (0..raws.len()).filter(behind).collect();
-            let pick = |p: Index| (!before.is_empty()).then(|| name(*p.get(&before)));
-            let reopens = raw.reopens.and_then(pick);
-            let when = raw.when.map(|(test, p)| condition(test, pick(p)));
-            let success = json!({"path": format!("{}.n", name(index)), "at_least": 3});
-            let stage = &mut definition.stages[index];
-            stage.reopens = reopens;
-            stage.when = when.map(|v| serde_json::from_value(v).expect("a condition"));
-            if raw.success {
-                stage.success = vec![serde_json::from_value(success).expect("a condition")];
+    let bounds =
+        (0..4_u32, any::<bool>(), 1..5_u32, option::weighted(0.15, 100_000..2_000_000_u64));
+    (prop_oneof![1 => vec(raw(), 1..=2), 3 => vec(raw(), 3..=7)], bounds).prop_map(
+        |(raws, (max_loops, pauses, max_interruptions, deadline_ms))| {
+            let mut definition = Definition::new("any", stages(&raws));
+            definition.max_loops = max_loops;
+            definition.on_exhausted = if pauses { OnExhausted::Pause } else { OnExhausted::Fail };
+            definition.max_interruptions = max_interruptions;
+            definition.deadline_ms = deadline_ms;
+            for (index, raw) in raws.iter().enumerate() {
+                let behind =
+                    |i: &usize| *i != index && definition.downstream_of(*i).contains(&index);
+                let before: Vec<usize> = (0..raws.len()).filter(behind).collect();
+                let pick = |p: Index| (!before.is_empty()).then(|| name(*p.get(&before)));
+                let reopens = raw.reopens.and_then(pick);
+                let when = raw.when.map(|(test, p)| condition(test, pick(p)));
+                let success = json!({"path": format!("{}.n", name(index)), "at_least": 3});
+                let stage = &mut definition.stages[index];
+                stage.reopens = reopens;
+                stage.when = when.map(|v| serde_json::from_value(v).expect("a condition"));
+                if raw.success {
+                    stage.success = vec![serde_json::from_value(success).expect("a condition")];
+                }
             }
-        }
-        definition
-    })
+            definition
+        },
+    )
 }
 
 fn condition(test: u8, stage: Option<String>) -> Value {
@@ -113,10 +128,8 @@ fn condition(test: u8, stage: Option<String>) -> Value {
 
 /// Bounds, mostly none on money.
 pub(crate) fn limits() -> impl Strategy<Value = Limits> {
-    (0..4_u32, option::weighted(0.3, 0.5..3.0_f64)).prop_map(|(max_stage_retries, cost_usd)| Limits {
-        max_stage_retries,
-        cost_usd,
-        ..Limits::default()
+    (0..4_u32, option::weighted(0.3, 0.5..3.0_f64)).prop_map(|(max_stage_retries, cost_usd)| {
+        Limits { max_stage_retries, cost_usd, ..Limits::default() }
     })
 }
 
@@ -225,7 +238,14 @@ fn command(world: &World, this: &Try) -> Command {
             let (stage, attempt) = runs(s);
             let mut error = Failure::new(*kind, "no");
             error.retry_after_ms = (*kind == ErrorKind::RateLimited).then(|| jitter.to_bits());
-            Command::Fail { stage, attempt, error, cost: cost(*usd), log_digest: None, jitter: *jitter }
+            Command::Fail {
+                stage,
+                attempt,
+                error,
+                cost: cost(*usd),
+                log_digest: None,
+                jitter: *jitter,
+            }
         }
         Try::Wait(s, has_signal, wake_in) => {
             let (stage, attempt) = runs(s);

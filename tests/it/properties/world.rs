@@ -220,7 +220,10 @@ impl World {
             Wake::At(at) => {
                 assert!(actions.is_empty() && at > self.now, "a look in the past never ends");
                 let just_before = at - TimeDelta::microseconds(1);
-                assert!(next(state, just_before).is_empty(), "something is due before it is looked at");
+                assert!(
+                    next(state, just_before).is_empty(),
+                    "something is due before it is looked at"
+                );
                 assert!(!next(state, at).is_empty(), "woken for nothing at {at}");
             }
             Wake::Never => {
@@ -254,7 +257,9 @@ impl World {
             if running.is_empty() && !self.signal_what_is_waited_for() {
                 match wake(&self.state, self.now) {
                     Wake::At(at) => self.now = at,
-                    other => panic!("nothing to do, nothing to wait for ({other:?}): {:?}", self.state),
+                    other => {
+                        panic!("nothing to do, nothing to wait for ({other:?}): {:?}", self.state)
+                    }
                 }
             }
         }

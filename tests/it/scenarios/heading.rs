@@ -52,8 +52,10 @@ impl Heading {
     /// What the execution is asked for with: nothing left open, as the engine does it.
     pub(crate) fn request(&self) -> Result<Request, String> {
         let wrong = |e: serde_json::Error| format!("the heading is no request: {e}");
-        let definition: Definition = serde_json::from_value(self.definition.clone()).map_err(wrong)?;
-        let limits: Limits = serde_json::from_value(self.request["limits"].clone()).map_err(wrong)?;
+        let definition: Definition =
+            serde_json::from_value(self.definition.clone()).map_err(wrong)?;
+        let limits: Limits =
+            serde_json::from_value(self.request["limits"].clone()).map_err(wrong)?;
         let mut request = self.request.clone();
         request["definition"] = json!(definition.resolved(&limits));
         serde_json::from_value(request).map_err(wrong)

@@ -5,9 +5,7 @@
 //! known. A `when` without a `then` only has to be accepted. Knows no file system.
 
 use super::heading::{Heading, KEYWORDS};
-use super::notation::{
-    beginning, command, event, fields, show_event, show_time, time, with_names,
-};
+use super::notation::{beginning, command, event, fields, show_event, show_time, time, with_names};
 use chrono::{DateTime, Utc};
 use longhaul::workflow::command::Command;
 use longhaul::workflow::decide::apply;
@@ -29,8 +27,6 @@ pub(crate) struct Step {
 pub(crate) struct Story {
     /// The first line of its comment.
     pub(crate) title: String,
-    /// Where it begins, from 1.
-    pub(crate) line: usize,
     pub(crate) request: Request,
     /// The name under which its history is kept in `replay/`, if it is.
     pub(crate) record: Option<String>,
@@ -119,7 +115,7 @@ fn story(block: &[(usize, &str)]) -> Result<Story, Unreadable> {
     }
     let request = heading.request().map_err(|e| (last, e))?;
     let title = title.trim_end_matches(['.', ':']).to_owned();
-    Ok(Story { title, line: first, request, record, steps: told })
+    Ok(Story { title, request, record, steps: told })
 }
 
 struct Teller<'a> {
@@ -203,8 +199,7 @@ impl Teller<'_> {
             let given = match line.as_str() {
                 "advance" => advance(&mut self.state, self.now).map(|events| (events, "worker")),
                 line => {
-                    let command =
-                        command(line, &self.story.request).map_err(|e| (*number, e))?;
+                    let command = command(line, &self.story.request).map_err(|e| (*number, e))?;
                     let actor = actor(&command);
                     apply(&mut self.state, self.now, &command).map(|events| (events, actor))
                 }
@@ -241,7 +236,8 @@ impl Teller<'_> {
     fn known(&mut self, step: &Step) -> Result<(), Unreadable> {
         let mut actual = Vec::new();
         for (number, line) in &step.lines {
-            let keys = line.split(' ').filter_map(|w| Some(w.split_once('=')?.0)).collect::<Vec<_>>();
+            let keys =
+                line.split(' ').filter_map(|w| Some(w.split_once('=')?.0)).collect::<Vec<_>>();
             let wanted = fields("state", line).map_err(|e| (*number, e))?;
             let shown = keys.iter().map(|key| {
                 let found = look_up(&self.state, key);

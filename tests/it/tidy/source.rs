@@ -112,7 +112,8 @@ impl Lexer<'_> {
             return self.blank(length);
         }
         // A word as a whole, so that the `r` of `for"` does not begin a raw string.
-        let word = self.rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(self.rest.len());
+        let word =
+            self.rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(self.rest.len());
         let length = word.max(self.rest.chars().next().map_or(1, char::len_utf8));
         self.keep(length);
     }
