@@ -5,6 +5,8 @@
 //! cargo run --example data_migration
 //! ```
 
+#![allow(clippy::print_stdout, reason = "an example shows its result")]
+
 use async_trait::async_trait;
 use longhaul::engine::read_definition;
 use longhaul::stages::{StageContext, StageExecutor, StageOutcome};

@@ -99,8 +99,8 @@ pub(super) fn short(id: uuid::Uuid) -> String {
 pub(super) fn duration(ms: i64) -> String {
     match ms {
         ..1_000 => format!("{ms} ms"),
-        ..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
-        ..3_600_000 => format!("{} min {:02} s", ms / 60_000, ms / 1_000 % 60),
+        1_000..60_000 => format!("{:.1} s", ms as f64 / 1_000.0),
+        60_000..3_600_000 => format!("{} min {:02} s", ms / 60_000, ms / 1_000 % 60),
         _ => format!("{} h {:02} min", ms / 3_600_000, ms / 60_000 % 60),
     }
 }

@@ -92,6 +92,8 @@ pub struct DeploySettings {
     pub rollback: Option<String>,
     /// Name of what is deployed to. Default `local`.
     pub environment: String,
+    /// Names of environment variables that these lines may see besides the harmless ones.
+    pub env: Vec<String>,
 }
 
 impl Default for DeploySettings {
@@ -102,6 +104,7 @@ impl Default for DeploySettings {
             verify: None,
             rollback: None,
             environment: "local".to_owned(),
+            env: Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::test_plan;
 use super::workbench::{TREE, Workbench};
 use super::{StageContext, StageExecutor, StageOutcome};
+use crate::clients::git::name_some;
 use crate::clients::test_run::{TestPlan, languages};
 use crate::task::{Task, TaskType};
 use crate::workflow::failure::Failure;
@@ -54,6 +55,7 @@ impl StageExecutor for Analysis {
             named: named_files(&ctx.input.task, &files),
             files_total: files.len(),
         };
+        place.settle()?;
         let output = found.output(&ctx.input.task, &bench);
         ctx.log(output["summary"].as_str().unwrap_or_default());
         for warning in output["warnings"].as_array().into_iter().flatten() {
@@ -134,7 +136,7 @@ impl Found {
             parts.push(format!("mostly {language}"));
         }
         if !self.named.there.is_empty() {
-            parts.push(format!("names {}", self.named.there.join(", ")));
+            parts.push(format!("names {}", name_some(&self.named.there)));
         }
         parts.push(match &self.plan {
             Some(plan) => format!("tests run with `{}`", plan.command),
@@ -156,7 +158,7 @@ impl Found {
     fn plan_of(&self, task: &Task) -> Vec<String> {
         let look = match self.named.there.as_slice() {
             [] => "Find the code that is concerned".to_owned(),
-            files => format!("Read {}", files.join(", ")),
+            files => format!("Read {}", name_some(files)),
         };
         let last = match &self.plan {
             Some(plan) => format!("Run `{}` and mend what fails", plan.command),

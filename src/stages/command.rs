@@ -67,6 +67,9 @@ impl StageExecutor for CommandLine {
         let line = Line::new("command", &config.command, place.dir());
         let line = Line { dir: &dir, env: &config.env, ..line };
         let exit = line.run(ctx, timeout).await?;
+        if exit.ended_by == Ended::Itself {
+            place.settle()?;
+        }
         judge(ctx, &line, &config, &exit)
     }
 }

@@ -51,13 +51,14 @@ struct Rollout<'a> {
 
 impl Rollout<'_> {
     async fn run(&self, name: &str, command: &str) -> Result<Exit, Failure> {
-        let environment = self.ctx.input.settings.deploy.environment.as_str();
+        let deploy = &self.ctx.input.settings.deploy;
         let extra = [
             ("LONGHAUL_DEPLOYMENT_ID", self.id),
             ("LONGHAUL_VERSION", self.version),
-            ("LONGHAUL_ENVIRONMENT", environment),
+            ("LONGHAUL_ENVIRONMENT", deploy.environment.as_str()),
         ];
-        let line = Line { extra: &extra, ..Line::new(name, command, self.place.dir()) };
+        let line = Line::new(name, command, self.place.dir());
+        let line = Line { extra: &extra, env: &deploy.env, ..line };
         line.run(self.ctx, self.bench.time_left()).await
     }
 

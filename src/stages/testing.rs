@@ -53,6 +53,7 @@ impl StageExecutor for Testing {
         suite::set_up(ctx, &bench, place.dir()).await?;
         ctx.progress("the tests run", None).await?;
         let suite = Suite::run(ctx, &bench, place.dir(), &plan).await?;
+        place.settle()?;
         keep(ctx, &bench, &suite);
         ctx.log(suite.summary());
         match suite.red(ctx) {

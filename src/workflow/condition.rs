@@ -131,11 +131,23 @@ mod tests {
         check(json!({"path": "analysis.complexity", "equals": 7}), true);
         check(json!({"path": "analysis.complexity", "at_least": 7}), true);
         check(json!({"path": "analysis.complexity", "at_most": 6}), false);
+        check(json!({"path": "analysis.complexity", "at_most": 7}), true);
+        check(json!({"path": "analysis.files", "at_most": 7}), false);
         check(json!({"path": "analysis.complexity", "one_of": [1, 7]}), true);
         check(json!({"path": "analysis.files.0", "equals": "a.rs"}), true);
         check(json!({"path": "analysis.files.9", "exists": false}), true);
         check(json!({"path": "analysis.note", "exists": true}), false);
         check(json!({"path": "nobody.knows", "equals": 1}), false);
+    }
+
+    #[test]
+    fn every_path_is_known() {
+        let all = json!({"all": [
+            {"path": "a", "equals": 1}, {"path": "b", "at_least": 1}, {"path": "c", "at_most": 1},
+            {"any": [{"path": "d", "one_of": [1]}, {"not": {"path": "e", "exists": true}}]},
+        ]});
+        let condition: Condition = serde_json::from_value(all).expect("a condition");
+        assert_eq!(condition.paths(), ["a", "b", "c", "d", "e"]);
     }
 
     #[test]

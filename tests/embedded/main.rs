@@ -5,8 +5,13 @@
 //! in reach). Tests that change the user run only as root. Never: a sleep where a condition would
 //! do.
 
-#![allow(clippy::unwrap_used, reason = "a test may end in a panic")]
-#![allow(clippy::print_stdout, reason = "client processes talk over their standard streams")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and may say what it saw"
+)]
+
 
 mod clusters;
 mod faults;

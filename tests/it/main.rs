@@ -1,5 +1,12 @@
 //! Every integration test, in one binary: it links once, and the runner gives each test a process.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and may say what it saw"
+)]
+
 mod aggregate_pure;
 mod cli;
 mod properties;

@@ -62,6 +62,17 @@ impl std::fmt::Display for Outside {
     }
 }
 
+/// The first of some names, and how many more there are; a change may have thousands.
+pub fn name_some<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
+    const SHOWN_MAX: usize = 20;
+    let all: Vec<S> = names.into_iter().collect();
+    let shown: Vec<&str> = all.iter().take(SHOWN_MAX).map(AsRef::as_ref).collect();
+    match all.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 impl Mirror {
     /// The files that differ between two commits or trees.
     pub async fn changes(&self, from: &str, to: &str) -> Result<Vec<Change>, GitError> {

@@ -28,7 +28,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use commit::{EngineCommit, Round, branch_name, made_for, merge_message, message};
-pub use diff::{Change, DiffStat, Outside};
+pub use diff::{Change, DiffStat, Outside, name_some};
 pub use error::GitError;
 pub use lock::Lock;
 pub use merge::{Merged, merge_trees};

@@ -22,6 +22,7 @@ pub struct Place {
     dir: PathBuf,
     index: PathBuf,
     excludes: PathBuf,
+    unsettled: PathBuf,
     lock: Lock,
     found_running: usize,
 }
@@ -35,11 +36,33 @@ impl Place {
     ) -> Result<Place, GitError> {
         let lock = Lock::take(&workspace.join(format!("{name}.lock")), cancelled).await?;
         let beside = |ending: &str| workspace.join(format!("{name}.{ending}"));
-        let (index, excludes) = (beside("index"), beside("excludes"));
+        let (index, excludes, unsettled) =
+            (beside("index"), beside("excludes"), beside("unsettled"));
         let dir = workspace.join(name);
-        let mut place = Place { dir, index, excludes, lock, found_running: 0 };
+        let mut place = Place { dir, index, excludes, unsettled, lock, found_running: 0 };
         place.found_running = place.end_leftovers().await;
+        place.begin().await?;
         Ok(place)
+    }
+
+    /// Whoever was here before may have been cut off in the midst of filling a cache that git does
+    /// not look at, so that nothing of it can be kept.
+    async fn begin(&self) -> Result<(), GitError> {
+        if self.unsettled.exists() {
+            self.clear().await?;
+        }
+        std::fs::write(&self.unsettled, "")
+            .map_err(GitError::files("cannot write", &self.unsettled))
+    }
+
+    /// Says that no program was cut off in here, so that ignored files may be used again.
+    pub fn settle(&self) -> Result<(), GitError> {
+        match std::fs::remove_file(&self.unsettled) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(GitError::files("cannot remove", &self.unsettled)(error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// The directory.
@@ -61,8 +84,8 @@ impl Place {
         ended
     }
 
-    /// Makes the directory hold exactly `head.content`. Files that the repository ignores may stay:
-    /// they are caches, and expensive.
+    /// Makes the directory hold exactly `head.content`. Files that the repository ignores stay if they
+    /// are settled: they are caches, and expensive.
     pub async fn checkout(&self, mirror: &Mirror, head: &Head<'_>) -> Result<(), GitError> {
         mirror.need(head.commit).await?;
         let Err(first) = self.reset(mirror, head.content).await else {

@@ -22,8 +22,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use start::Start;
 
-/// Beyond this many, modified files are counted but not listed.
+/// Modified files beyond this many, or this many bytes of names, are counted but not listed.
 const FILES_MAX: usize = 500;
+const NAMES_BYTES_MAX: usize = 64 * 1024;
 
 /// Has a coding agent do the task.
 pub(super) struct CodeGeneration;
@@ -140,6 +141,7 @@ impl Work<'_> {
             return Err(failure);
         }
         let tree = self.take(place).await?;
+        place.settle()?;
         let is_user_disturbed = before != self.fingerprint().await;
         let findings =
             Findings::of(ctx, bench, &start, &tree, place.dir(), is_user_disturbed).await?;
@@ -245,5 +247,10 @@ impl Work<'_> {
 }
 
 fn listed(changes: &[Change]) -> Vec<&str> {
-    changes.iter().take(FILES_MAX).map(|change| change.path.as_str()).collect()
+    let mut room = NAMES_BYTES_MAX;
+    let fits = |path: &&str| {
+        room = room.saturating_sub(path.len());
+        room > 0
+    };
+    changes.iter().take(FILES_MAX).map(|change| change.path.as_str()).take_while(fits).collect()
 }

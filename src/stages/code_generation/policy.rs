@@ -7,10 +7,14 @@ use super::super::StageContext;
 use super::super::red::Red;
 use super::super::workbench::Workbench;
 use super::start::Start;
-use crate::clients::git::{GitError, Outside};
+use crate::clients::git::{GitError, Outside, name_some};
 use crate::clients::test_run::{TestDelta, test_count_delta};
 use crate::config::run::Verdict;
+use std::cmp::Ordering;
 use std::path::Path;
+
+/// How many findings are told.
+const SAID_MAX: usize = 20;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,10 +55,16 @@ impl Findings {
     }
 
     fn add(&mut self, verdict: Verdict, said: String) {
-        match verdict {
-            Verdict::Allow => {}
-            Verdict::Warn => self.warnings.push(said),
-            Verdict::Reject => self.rejections.push(said),
+        let list = match verdict {
+            Verdict::Allow => return,
+            Verdict::Warn => &mut self.warnings,
+            Verdict::Reject => &mut self.rejections,
+        };
+        // Whoever makes a thousand links out of the worktree is told of the first few.
+        match list.len().cmp(&SAID_MAX) {
+            Ordering::Less => list.push(said),
+            Ordering::Equal => list.push("and more of the same".to_owned()),
+            Ordering::Greater => {}
         }
     }
 
@@ -103,7 +113,7 @@ impl Findings {
                 .lines()
                 .map(|line| line.split_once(':').map_or(line, |(_, file)| file))
                 .collect();
-            let said = format!("conflict markers are left in: {}", files.join(", "));
+            let said = format!("conflict markers are left in: {}", name_some(files));
             self.add(
                 Verdict::Reject,
                 format!("{said}; resolve each conflict and remove its markers"),
@@ -140,7 +150,7 @@ fn outside_said(outside: &Outside) -> String {
 fn tests_taken_away(delta: &TestDelta) -> String {
     let mut said = Vec::new();
     if !delta.deleted_files.is_empty() {
-        said.push(format!("deleted: {}", delta.deleted_files.join(", ")));
+        said.push(format!("deleted: {}", name_some(&delta.deleted_files)));
     }
     if delta.removed_tests > 0 {
         let (removed, added) = (delta.removed_tests, delta.added_tests);
@@ -171,6 +181,8 @@ mod tests {
         findings.add(Verdict::Reject, "c".to_owned());
         findings.add(Verdict::Reject, "d".to_owned());
         assert_eq!(findings.red().map(|red| red.feedback), Some("c; d".to_owned()));
+        (0..100).for_each(|n| findings.add(Verdict::Warn, n.to_string()));
+        assert_eq!(findings.warnings.len(), SAID_MAX + 1);
     }
 
     #[test]

@@ -163,6 +163,16 @@ async fn a_deployment_is_verified_and_rolled_back() {
 }
 
 #[tokio::test]
+async fn a_deploy_line_sees_the_credentials_that_are_named() {
+    let mut world = world("echo x > x.txt");
+    world.life.set(&["deploy.command=test -n \"$CARGO_PKG_NAME\"", "deploy.merge=false"]);
+    world.life.live(&["code_generation", "testing", "pr_creation"]).await;
+    assert_failure(&world.life.fails("deployment").await, ErrorKind::Transient, &["deploy failed"]);
+    world.life.set(&["deploy.env=[\"CARGO_PKG_NAME\"]"]);
+    world.life.live(&["deployment"]).await;
+}
+
+#[tokio::test]
 async fn deploying_without_merging_leaves_the_base_alone() {
     let mut world = world("echo x > x.txt");
     world.life.set(&["deploy.merge=false", "deploy.command=test -e x.txt"]);

@@ -8,7 +8,7 @@
 use super::super::{ChangeRequest, Judge, Landing, Merge};
 use super::Local;
 use crate::clients::git::{
-    Expected, Git, GitError, Lock, Merged, merge_message, merge_trees, move_ref,
+    Expected, Git, GitError, Lock, Merged, merge_message, merge_trees, move_ref, name_some,
 };
 use crate::workflow::failure::{ErrorKind, Failure};
 use serde_json::json;
@@ -141,7 +141,7 @@ fn stuck(tree: &Path, base: &str, error: GitError) -> Failure {
 /// The work has to be done again on top of what the base is now; `detail.merge` says what that is.
 fn conflict(change: &ChangeRequest, tip: &str, files: &[String]) -> Failure {
     let base = &change.base;
-    let listed = files.join(", ");
+    let listed = name_some(files);
     let summary =
         format!("the change conflicts with what came into `{base}` meanwhile, in: {listed}");
     let feedback = format!(

@@ -121,6 +121,24 @@ async fn caches_survive_a_checkout_unless_it_is_to_be_clean() {
 }
 
 #[tokio::test]
+async fn caches_of_an_attempt_that_was_cut_off_are_not_used_again() {
+    let Bench { home, mirror, place, base, repo: _repo } = bench().await;
+    let workspace = home.path().join("workspaces/x");
+    let head = Head { commit: &base, content: &base, branch: "x", base: ("main", &base) };
+    write(place.dir(), &[("cache/x", "1")]);
+    let mut place = place;
+    for (is_settled, stays) in [(true, true), (false, false)] {
+        if is_settled {
+            place.settle().expect("settled");
+        }
+        drop(place);
+        place = Place::enter(&workspace, "tree", &NEVER()).await.expect("place");
+        place.checkout(&mirror, &head).await.expect("checked out");
+        assert_eq!(place.dir().join("cache/x").exists(), stays);
+    }
+}
+
+#[tokio::test]
 async fn what_reaches_out_of_the_worktree_is_seen() {
     let bench = bench().await;
     let tree = bench.tree();
