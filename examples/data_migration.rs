@@ -70,8 +70,10 @@ struct Verification;
 #[async_trait]
 impl StageExecutor for Verification {
     async fn run(&self, context: &StageContext) -> Result<StageOutcome, Failure> {
-        let (before, after) =
-            (&context.input.outputs["backup"]["rows"], &context.input.outputs["migration"]["migrated"]);
+        let (before, after) = (
+            &context.input.outputs["backup"]["rows"],
+            &context.input.outputs["migration"]["migrated"],
+        );
         if before != after {
             let said = format!("{before} rows were backed up, but {after} were migrated");
             return Err(Failure::new(ErrorKind::Rejected, said));

@@ -202,7 +202,7 @@ pub fn waiting_reason(state: &Execution) -> Option<WaitingReason> {
 /// A line of `history`.
 pub fn history_line(stored: &Stored) -> Value {
     let mut data: Map<String, Value> = serde_json::from_str(&stored.payload).unwrap_or_default();
-    let name = data.remove("type").unwrap_or_default();
+    let name = data.shift_remove("type").unwrap_or_default();
     json!({
         "sequence": stored.sequence,
         "type": name,

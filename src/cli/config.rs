@@ -13,7 +13,8 @@ pub(super) fn config(session: &Session) -> Done {
         return Ok(ExitCode::SUCCESS);
     }
     let text = |v: &Value, key: &str| v[key].as_str().unwrap_or_default().to_owned();
-    let cells = |s: &Value| ["name", "value", "unit", "origin", "about"].map(|k| text(s, k)).to_vec();
+    let cells =
+        |s: &Value| ["name", "value", "unit", "origin", "about"].map(|k| text(s, k)).to_vec();
     let rows: Vec<Vec<String>> = settings.iter().map(cells).collect();
     out::table(&["NAME", "VALUE", "UNIT", "FROM", "FOR"], &rows);
     out::line(format!("home: {}", session.home.root().display()));

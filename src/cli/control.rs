@@ -18,12 +18,7 @@ async fn open(session: &Session, id: &str) -> Result<(Longhaul, Uuid), CliError>
     Ok((engine, id))
 }
 
-fn done(
-    session: &Session,
-    id: Uuid,
-    result: Result<Execution, ProcessError>,
-    said: &str,
-) -> Done {
+fn done(session: &Session, id: Uuid, result: Result<Execution, ProcessError>, said: &str) -> Done {
     let state = result?;
     if session.json() {
         out::json(&view::execution(id, &state));
@@ -50,7 +45,12 @@ pub(super) async fn resume(session: &Session, args: &Reasoned) -> Done {
 
 pub(super) async fn retry(session: &Session, args: &Reasoned) -> Done {
     let (engine, id) = open(session, &args.id).await?;
-    done(session, id, engine.retry(id, &args.reason).await, "goes on where it stopped, on a new branch")
+    done(
+        session,
+        id,
+        engine.retry(id, &args.reason).await,
+        "goes on where it stopped, on a new branch",
+    )
 }
 
 pub(super) async fn rewind(session: &Session, args: &Rewind) -> Done {
@@ -61,7 +61,8 @@ pub(super) async fn rewind(session: &Session, args: &Rewind) -> Done {
 }
 
 pub(super) async fn signal(session: &Session, args: &Signal) -> Done {
-    let wrong = |e: serde_json::Error| CliError::Usage(format!("the signal's content is not JSON: {e}"));
+    let wrong =
+        |e: serde_json::Error| CliError::Usage(format!("the signal's content is not JSON: {e}"));
     let payload = args.payload.as_deref().map(serde_json::from_str).transpose().map_err(wrong)?;
     let (engine, id) = open(session, &args.id).await?;
     let payload = payload.unwrap_or_default();
@@ -78,7 +79,9 @@ pub(super) async fn approve(session: &Session, args: &Reasoned, decision: &str) 
     });
     if !waits {
         let status = state.status().as_str();
-        return Err(CliError::Refused(format!("execution {id} is {status}; nothing waits for approval")));
+        return Err(CliError::Refused(format!(
+            "execution {id} is {status}; nothing waits for approval"
+        )));
     }
     let by = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
     let payload = json!({"decision": decision, "by": by, "comment": args.reason});

@@ -83,7 +83,8 @@ async fn status(session: &Session) -> Done {
         out::json(&status);
         return Ok(ExitCode::SUCCESS);
     }
-    let text = |path: &Option<PathBuf>| path.as_ref().map_or("-".to_owned(), |p| p.display().to_string());
+    let text =
+        |path: &Option<PathBuf>| path.as_ref().map_or("-".to_owned(), |p| p.display().to_string());
     let number = |n: Option<u32>| n.map_or("-".to_owned(), |n| n.to_string());
     let rows = [
         ("running", status.running.to_string()),
@@ -158,7 +159,8 @@ fn percent_decoded(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
         let digits = after.get(..2).and_then(|d| std::str::from_utf8(d).ok());
-        let decoded = digits.filter(|_| *first == b'%').and_then(|d| u8::from_str_radix(d, 16).ok());
+        let decoded =
+            digits.filter(|_| *first == b'%').and_then(|d| u8::from_str_radix(d, 16).ok());
         bytes.push(decoded.unwrap_or(*first));
         rest = if decoded.is_some() { &after[2..] } else { after };
     }
@@ -171,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_password_goes_by_the_environment() {
-        let command = external_psql("postgres://me:p%40ss%@host/db", &["-c".into()]).expect("a command");
+        let command =
+            external_psql("postgres://me:p%40ss%@host/db", &["-c".into()]).expect("a command");
         let arguments: Vec<_> = command.get_args().collect();
         assert_eq!(arguments, ["postgres://me@host/db", "-c"]);
         let password = command.get_envs().find(|(name, _)| *name == "PGPASSWORD");

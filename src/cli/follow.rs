@@ -113,7 +113,12 @@ impl Screen {
         }
     }
 
-    async fn logs(&mut self, engine: &Longhaul, id: Uuid, after: Option<LogChunk>) -> Option<LogChunk> {
+    async fn logs(
+        &mut self,
+        engine: &Longhaul,
+        id: Uuid,
+        after: Option<LogChunk>,
+    ) -> Option<LogChunk> {
         let Screen::Live { log, .. } = self else { return after };
         let Ok(chunks) = engine.store().logs(id, None, after.as_ref()).await else { return after };
         for chunk in &chunks {
@@ -128,7 +133,8 @@ impl Screen {
     fn draw(&mut self, state: &Execution) {
         let Screen::Live { lines, bars, log } = self else { return };
         for stage in &state.stages {
-            let bar = bars.entry(stage.name.clone()).or_insert_with(|| lines.add(new_bar(&stage.name)));
+            let bar =
+                bars.entry(stage.name.clone()).or_insert_with(|| lines.add(new_bar(&stage.name)));
             let word = log.get(&stage.name).map_or("", String::as_str);
             draw_stage(bar, state, stage, word);
         }
@@ -159,10 +165,12 @@ fn draw_stage(bar: &ProgressBar, state: &Execution, stage: &Stage, log: &str) {
         let ms = start.map_or(0, |s| (chrono::Utc::now() - s).num_milliseconds().max(0));
         out::duration(ms)
     };
-    let took = stage.started_at.zip(stage.finished_at).map_or(String::new(), |(a, b)| {
-        out::duration((b - a).num_milliseconds())
-    });
-    let attempt = if stage.attempts > 1 { format!("attempt {} · ", stage.attempts) } else { String::new() };
+    let took = stage
+        .started_at
+        .zip(stage.finished_at)
+        .map_or(String::new(), |(a, b)| out::duration((b - a).num_milliseconds()));
+    let attempt =
+        if stage.attempts > 1 { format!("attempt {} · ", stage.attempts) } else { String::new() };
     let (mark, text) = match &stage.state {
         StageState::Pending => ("·", String::new()),
         StageState::Running { .. } => {
@@ -171,7 +179,9 @@ fn draw_stage(bar: &ProgressBar, state: &Execution, stage: &Stage, log: &str) {
             bar.set_message(format!("{attempt}{} · {word}", since(stage.attempt_started_at)));
             return bar.tick();
         }
-        StageState::RetryDue { error, .. } => ("↻", format!("{attempt}again soon: {}", error.message)),
+        StageState::RetryDue { error, .. } => {
+            ("↻", format!("{attempt}again soon: {}", error.message))
+        }
         StageState::Waiting { reason, .. } => ("…", format!("waits: {}", reason.detail)),
         StageState::Interrupted => ("!", format!("{attempt}interrupted")),
         StageState::Succeeded { .. } => ("✓", format!("{attempt}{took}")),
@@ -185,7 +195,9 @@ fn draw_stage(bar: &ProgressBar, state: &Execution, stage: &Stage, log: &str) {
         "·" | "-" => "dim",
         _ => "yellow",
     };
-    bar.set_style(style(&format!("{{spinner:.{color}}} {{prefix}} {{wide_msg}}")).tick_strings(&[mark, mark]));
+    bar.set_style(
+        style(&format!("{{spinner:.{color}}} {{prefix}} {{wide_msg}}")).tick_strings(&[mark, mark]),
+    );
     bar.set_message(text.lines().next().unwrap_or_default().to_owned());
     bar.tick();
 }
@@ -197,7 +209,9 @@ pub(super) fn sentence(state: &Execution, event: &Event) -> Option<String> {
             let title = request.task.get("title").and_then(|t| t.as_str()).unwrap_or_default();
             format!("requested: {title} (workflow {})", request.definition.name)
         }
-        Event::ExecutionClaimed { worker, .. } => format!("taken by worker {}", out::short(*worker)),
+        Event::ExecutionClaimed { worker, .. } => {
+            format!("taken by worker {}", out::short(*worker))
+        }
         Event::StageStarted { stage, attempt } => format!("{stage}: started, attempt {attempt}"),
         Event::StepRecorded { stage, key, .. } => format!("{stage}: step `{key}` done"),
         Event::StageProgressed { stage, message, .. } => format!("{stage}: {message}"),
@@ -222,9 +236,13 @@ pub(super) fn sentence(state: &Execution, event: &Event) -> Option<String> {
         Event::BudgetSpent { stage, cost, .. } => format!("{stage}: spent {:.4} USD", cost.usd),
         Event::ExecutionPaused { motive } => format!("paused: {}", motive.reason),
         Event::ExecutionResumed { .. } => "resumed".to_owned(),
-        Event::CancellationRequested { motive } => format!("cancellation requested: {}", motive.reason),
+        Event::CancellationRequested { motive } => {
+            format!("cancellation requested: {}", motive.reason)
+        }
         Event::ExecutionCancelled {} => "cancelled".to_owned(),
-        Event::ExecutionRewound { from, branch, .. } => format!("rewound to {from}, branch {branch}"),
+        Event::ExecutionRewound { from, branch, .. } => {
+            format!("rewound to {from}, branch {branch}")
+        }
         Event::ExecutionCompleted {} => "completed".to_owned(),
         Event::ExecutionFailed { error, .. } => format!("failed: {}", error.message),
     })

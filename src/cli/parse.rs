@@ -21,7 +21,11 @@ pub(super) fn parse(session: &Session, args: &Parse) -> Done {
     }
     let text = text(args.text.as_deref(), args.file.as_deref())?;
     let task = understand(&text, args.enhance)?;
-    if session.json() { out::json(&task) } else { print(&task) }
+    if session.json() {
+        out::json(&task)
+    } else {
+        print(&task)
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,7 +88,12 @@ fn parse_line(line: &str, enhance: bool) -> Value {
 }
 
 fn print(task: &Task) {
-    out::line(format!("{}  ({}, {} priority)", task.title, task.task_type.as_str(), task.priority.as_str()));
+    out::line(format!(
+        "{}  ({}, {} priority)",
+        task.title,
+        task.task_type.as_str(),
+        task.priority.as_str()
+    ));
     out::line(format!("  workflow    {}", task.workflow));
     out::line(format!("  complexity  {} of 10", task.complexity));
     for criterion in &task.acceptance_criteria {

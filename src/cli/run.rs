@@ -30,7 +30,9 @@ pub(super) async fn submit(session: &Session, args: &Submit) -> Done {
     } else {
         let what = if repeated { "known already: execution" } else { "queued execution" };
         out::line(format!("{what} {execution_id}"));
-        out::note("a worker carries it out: `longhaul worker`; follow it: `longhaul history @last --follow`");
+        out::note(
+            "a worker carries it out: `longhaul worker`; follow it: `longhaul history @last --follow`",
+        );
     }
     engine.close().await;
     Ok(ExitCode::SUCCESS)
@@ -74,7 +76,9 @@ pub(super) async fn carry_out(
         out::note(&format!("the worker ended with an error: {error}"));
     }
     if ended.is_none() {
-        out::note(&format!("interrupted; execution {id} is kept: `longhaul worker` goes on with it"));
+        out::note(&format!(
+            "interrupted; execution {id} is kept: `longhaul worker` goes on with it"
+        ));
     }
     Ok(ended)
 }
@@ -89,11 +93,9 @@ pub(super) fn report(session: &Session, view: &ExecutionView) -> ExitCode {
     match view.status {
         Status::Completed => ExitCode::SUCCESS,
         Status::Paused => ExitCode::from(4),
-        Status::Queued
-        | Status::Running
-        | Status::Waiting
-        | Status::Failed
-        | Status::Cancelled => ExitCode::from(1),
+        Status::Queued | Status::Running | Status::Waiting | Status::Failed | Status::Cancelled => {
+            ExitCode::from(1)
+        }
     }
 }
 
@@ -107,7 +109,13 @@ fn submission(args: &Submit) -> Result<Submission, CliError> {
         workflow: args.workflow.clone(),
         repository: args.repo.clone(),
         priority: args.priority.as_deref().map(priority).transpose()?,
-        input: args.input.as_deref().map(serde_json::from_str).transpose().map_err(wrong)?.unwrap_or_default(),
+        input: args
+            .input
+            .as_deref()
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(wrong)?
+            .unwrap_or_default(),
         settings,
         idempotency_key: args.idempotency_key.clone(),
     })
@@ -144,8 +152,9 @@ fn flags(args: &Submit) -> Value {
 /// The text of an argument, of a file, or of stdin for `-`.
 pub(super) fn text(argument: Option<&str>, file: Option<&Path>) -> Result<String, CliError> {
     let bytes = match (argument, file) {
-        (_, Some(path)) => std::fs::read(path)
-            .map_err(|e| CliError::Usage(format!("the file {} cannot be read: {e}", path.display())))?,
+        (_, Some(path)) => std::fs::read(path).map_err(|e| {
+            CliError::Usage(format!("the file {} cannot be read: {e}", path.display()))
+        })?,
         (Some("-"), None) => {
             let mut bytes = Vec::new();
             std::io::stdin()

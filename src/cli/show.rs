@@ -82,7 +82,14 @@ pub(super) async fn tasks(session: &Session, args: &Tasks) -> Done {
     } else {
         let cells = |r: &crate::store::TaskRow| {
             let (kind, priority) = (r.r#type.clone(), r.priority.clone());
-            vec![out::short(r.task_id), kind, priority, r.workflow.clone(), ago(r.created_at), r.title.clone()]
+            vec![
+                out::short(r.task_id),
+                kind,
+                priority,
+                r.workflow.clone(),
+                ago(r.created_at),
+                r.title.clone(),
+            ]
         };
         let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
         out::table(&["ID", "TYPE", "PRIORITY", "WORKFLOW", "CREATED", "TASK"], &rows);
@@ -107,7 +114,13 @@ pub(super) async fn workers(session: &Session) -> Done {
     } else {
         let cells = |w: &crate::store::WorkerRow| {
             let holds = format!("{} of {}", w.holds, w.slots);
-            vec![out::short(w.worker_id), w.name.clone(), w.pid.to_string(), holds, ago(w.heartbeat_at)]
+            vec![
+                out::short(w.worker_id),
+                w.name.clone(),
+                w.pid.to_string(),
+                holds,
+                ago(w.heartbeat_at),
+            ]
         };
         let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
         out::table(&["ID", "NAME", "PID", "HOLDS", "HEARTBEAT"], &rows);
@@ -145,9 +158,13 @@ pub(super) fn print(view: &ExecutionView) {
     out::line(format!("{}  {}", view.execution_id, out::status(view.status.as_str())));
     out::line(format!("  task      {title}"));
     let branch = if view.branch > 1 { format!(", branch {}", view.branch) } else { String::new() };
-    let loops = if view.loops > 0 { format!(", {} repair loops", view.loops) } else { String::new() };
+    let loops =
+        if view.loops > 0 { format!(", {} repair loops", view.loops) } else { String::new() };
     let workflow = &view.workflow;
-    out::line(format!("  workflow  {} (version {}){branch}{loops}", workflow.name, workflow.version));
+    out::line(format!(
+        "  workflow  {} (version {}){branch}{loops}",
+        workflow.name, workflow.version
+    ));
     if let Some(repository) = &view.repository {
         out::line(format!("  repo      {repository}"));
     }
@@ -175,18 +192,27 @@ fn stage_cells(stage: &StageView) -> Vec<String> {
 
 /// The part of an output that a person looks for first.
 fn brief(stage: &StageView) -> String {
-    if let Some(error) = stage.error.as_ref().and_then(|e| e.get("message")).and_then(Value::as_str) {
+    if let Some(error) = stage.error.as_ref().and_then(|e| e.get("message")).and_then(Value::as_str)
+    {
         return error.lines().next().unwrap_or_default().chars().take(100).collect();
     }
     let Some(output) = &stage.output else { return String::new() };
-    let text = |key: &str| output.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+    let text = |key: &str| {
+        output.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+    };
     let first = |keys: &[&str]| keys.iter().find_map(|k| text(k));
     let said = match stage.kind.as_str() {
-        "code_generation" => text("commit").map(|c| format!("commit {}", c.chars().take(12).collect::<String>())),
-        "testing" => text("passed").zip(text("failed")).map(|(p, f)| format!("{p} passed, {f} failed")),
+        "code_generation" => {
+            text("commit").map(|c| format!("commit {}", c.chars().take(12).collect::<String>()))
+        }
+        "testing" => {
+            text("passed").zip(text("failed")).map(|(p, f)| format!("{p} passed, {f} failed"))
+        }
         "pr_creation" => text("url"),
         "validation" => text("status"),
-        "deployment" => text("version").map(|v| format!("merged as {}", v.chars().take(12).collect::<String>())),
+        "deployment" => {
+            text("version").map(|v| format!("merged as {}", v.chars().take(12).collect::<String>()))
+        }
         _ => first(&["summary", "status", "decision", "exit_code"]),
     };
     said.unwrap_or_default().lines().next().unwrap_or_default().chars().take(100).collect()

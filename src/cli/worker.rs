@@ -15,7 +15,10 @@ pub(super) async fn worker(session: &Session, args: &Worker) -> Done {
         name: args.name.clone().unwrap_or(base.name.clone()),
         ..base
     };
-    out::note(&format!("worker {} takes up to {} executions; Ctrl-C ends it", options.name, options.slots));
+    out::note(&format!(
+        "worker {} takes up to {} executions; Ctrl-C ends it",
+        options.name, options.slots
+    ));
     let worker = engine.worker_with(options);
     worker.run(signals::stop_token()).await?;
     out::note("worker ended; what it held is queued for the next one");

@@ -41,7 +41,8 @@ async fn list(session: &Session) -> Done {
 
 async fn show(session: &Session, name: &str) -> Done {
     // The six need no database.
-    let definition = match catalog::find(name).filter(|_| session.settings.database_url().is_none()) {
+    let definition = match catalog::find(name).filter(|_| session.settings.database_url().is_none())
+    {
         Some(definition) => definition,
         None => {
             let engine = session.open().await?;
@@ -70,7 +71,11 @@ fn validate(session: &Session, file: &Path) -> Done {
     if !found.is_empty() {
         return Err(WorkflowError::Wrong { name: definition.name, problems: found }.into());
     }
-    out::line(format!("workflow `{}` is valid: {} stages", definition.name, definition.stages.len()));
+    out::line(format!(
+        "workflow `{}` is valid: {} stages",
+        definition.name,
+        definition.stages.len()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,7 +89,10 @@ async fn register(session: &Session, file: &Path, name: Option<&str>) -> Done {
     if session.json() {
         out::json(&registered);
     } else {
-        out::line(format!("workflow `{}` is registered as version {}", registered.name, registered.version));
+        out::line(format!(
+            "workflow `{}` is registered as version {}",
+            registered.name, registered.version
+        ));
     }
     engine.close().await;
     Ok(ExitCode::SUCCESS)

@@ -39,19 +39,85 @@ const DAY_MS: u64 = 24 * 3_600_000;
 
 const SPECS: &[Spec] = &[
     spec("DATABASE_URL", Kind::Secret, "", "", "Postgres to use; none: the embedded one"),
-    spec("MAX_PARALLEL_TASKS", Kind::Number(1, 10_000), "20", "executions", "how many one worker holds at once"),
-    spec("MAX_STAGE_RETRIES", Kind::Number(0, 99), "3", "retries", "no stage is retried more often, whatever its workflow says"),
-    spec("TASK_TIMEOUT_MS", Kind::Number(1, 7 * DAY_MS), "1800000", "ms", "deadline of an execution whose workflow names none"),
-    spec("WORKFLOW_DEFAULT_TIMEOUT", Kind::Number(1, 7 * DAY_MS), "600000", "ms", "timeout of an attempt whose stage names none"),
-    spec("WORKFLOW_RETRY_DELAY", Kind::Number(0, DAY_MS), "30000", "ms", "bound of the first retry delay"),
-    spec("WORKFLOW_MAX_RETRIES", Kind::Number(0, 99), "3", "retries", "retries of a stage that names no attempts"),
+    spec(
+        "MAX_PARALLEL_TASKS",
+        Kind::Number(1, 10_000),
+        "20",
+        "executions",
+        "how many one worker holds at once",
+    ),
+    spec(
+        "MAX_STAGE_RETRIES",
+        Kind::Number(0, 99),
+        "3",
+        "retries",
+        "no stage is retried more often, whatever its workflow says",
+    ),
+    spec(
+        "TASK_TIMEOUT_MS",
+        Kind::Number(1, 7 * DAY_MS),
+        "1800000",
+        "ms",
+        "deadline of an execution whose workflow names none",
+    ),
+    spec(
+        "WORKFLOW_DEFAULT_TIMEOUT",
+        Kind::Number(1, 7 * DAY_MS),
+        "600000",
+        "ms",
+        "timeout of an attempt whose stage names none",
+    ),
+    spec(
+        "WORKFLOW_RETRY_DELAY",
+        Kind::Number(0, DAY_MS),
+        "30000",
+        "ms",
+        "bound of the first retry delay",
+    ),
+    spec(
+        "WORKFLOW_MAX_RETRIES",
+        Kind::Number(0, 99),
+        "3",
+        "retries",
+        "retries of a stage that names no attempts",
+    ),
     spec("ENABLE_DETAILED_LOGGING", Kind::Switch, "false", "", "log every decision to stderr"),
     spec("LONGHAUL_LOG", Kind::Text, "", "", "log filter, as in `longhaul=debug,sqlx=warn`"),
-    spec("LONGHAUL_LEASE_MS", Kind::Number(500, DAY_MS), "20000", "ms", "a worker without a sign of life for this long is dead"),
-    spec("LONGHAUL_HEARTBEAT_MS", Kind::Number(50, 60_000), "1000", "ms", "between two signs of life of a worker"),
-    spec("LONGHAUL_POLL_MS", Kind::Number(5, 60_000), "100", "ms", "between two looks into the queue"),
-    spec("LONGHAUL_DRAIN_MS", Kind::Number(0, DAY_MS), "20000", "ms", "how long attempts may go on after SIGTERM"),
-    spec("LONGHAUL_ACCEPT_DATA_LOSS", Kind::Switch, "false", "", "work with a database that has fsync off; for tests only"),
+    spec(
+        "LONGHAUL_LEASE_MS",
+        Kind::Number(500, DAY_MS),
+        "20000",
+        "ms",
+        "a worker without a sign of life for this long is dead",
+    ),
+    spec(
+        "LONGHAUL_HEARTBEAT_MS",
+        Kind::Number(50, 60_000),
+        "1000",
+        "ms",
+        "between two signs of life of a worker",
+    ),
+    spec(
+        "LONGHAUL_POLL_MS",
+        Kind::Number(5, 60_000),
+        "100",
+        "ms",
+        "between two looks into the queue",
+    ),
+    spec(
+        "LONGHAUL_DRAIN_MS",
+        Kind::Number(0, DAY_MS),
+        "20000",
+        "ms",
+        "how long attempts may go on after SIGTERM",
+    ),
+    spec(
+        "LONGHAUL_ACCEPT_DATA_LOSS",
+        Kind::Switch,
+        "false",
+        "",
+        "work with a database that has fsync off; for tests only",
+    ),
 ];
 
 const fn spec(
@@ -289,9 +355,8 @@ mod tests {
         if let Some(text) = file {
             std::fs::write(&path, text).expect("a file");
         }
-        let ask = |name: &str| {
-            environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
-        };
+        let ask =
+            |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         Settings::read(&ask, file.map(|_| path.as_path()), &[])
     }
 

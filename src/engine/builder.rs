@@ -132,7 +132,9 @@ impl Builder {
     pub async fn build(self) -> Result<Longhaul, OpenError> {
         let settings = match self.settings {
             Some(settings) => settings,
-            None => from_environment().map_err(|e| crate::store::StoreError::Refused(e.to_string()))?,
+            None => {
+                from_environment().map_err(|e| crate::store::StoreError::Refused(e.to_string()))?
+            }
         };
         let database = self.database.unwrap_or_else(|| match settings.database_url() {
             Some(url) => Database::Url(url.to_owned()),

@@ -10,9 +10,9 @@ mod report;
 mod submit;
 mod workflows;
 
+pub use crate::store::Metrics;
 pub use builder::{Builder, Database};
 pub use operate::ProcessError;
-pub use crate::store::Metrics;
 pub use submit::{Submission, SubmitError};
 pub use workflows::{WorkflowError, read_definition};
 

@@ -1,6 +1,7 @@
 //! Steering executions: what operators may ask, and running one to its end in this process.
 
 use super::Longhaul;
+use crate::config::run::RunSettings;
 use crate::store::{Append, AppendError, StoreError};
 use crate::view::{self, ExecutionView};
 use crate::worker::WorkerOptions;
@@ -69,6 +70,10 @@ impl Longhaul {
         set: Value,
         reason: &str,
     ) -> Result<Execution, ProcessError> {
+        if !set.is_null() {
+            let layer = [("--set".to_owned(), set.clone())];
+            RunSettings::from_layers(&layer).map_err(|e| Refusal::NotNow(e.to_string()))?;
+        }
         let motive = self.motive(reason);
         self.operate(id, &Command::Rewind { from: from.to_owned(), set, motive }).await
     }
@@ -145,7 +150,8 @@ impl Longhaul {
                     seen = row.version as u64;
                     let state = self.state(id).await?;
                     let status = state.status();
-                    if status.is_terminal() || state.pause.is_some() && !state.is_anything_running() {
+                    if status.is_terminal() || state.pause.is_some() && !state.is_anything_running()
+                    {
                         return Ok(view::execution(id, &state));
                     }
                 }

@@ -227,5 +227,6 @@ fn repository_file(path: &Path) -> Result<Option<(String, Value)>, SettingsError
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<Value, SubmitError> {
-    serde_json::to_value(value).map_err(|e| SubmitError::Task(format!("it cannot be written as JSON: {e}")))
+    serde_json::to_value(value)
+        .map_err(|e| SubmitError::Task(format!("it cannot be written as JSON: {e}")))
 }

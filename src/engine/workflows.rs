@@ -64,7 +64,10 @@ impl Longhaul {
     }
 
     /// Registers a workflow in the database and gives it back with its version.
-    pub async fn register_workflow(&self, definition: &Definition) -> Result<Definition, WorkflowError> {
+    pub async fn register_workflow(
+        &self,
+        definition: &Definition,
+    ) -> Result<Definition, WorkflowError> {
         self.judge(definition)?;
         let now = self.clock.now();
         let version = self.store.register_workflow(definition, &self.actor, now).await?;
@@ -84,7 +87,8 @@ impl Longhaul {
 /// Reads a definition from YAML, TOML or JSON, told apart by `extension`; a name that is written for
 /// people becomes the title. Knows nothing of stage kinds: `Longhaul::judge` does.
 pub fn read_definition(text: &str, origin: &str) -> Result<Definition, WorkflowError> {
-    let unreadable = |reason: String| WorkflowError::Unreadable { origin: origin.to_owned(), reason };
+    let unreadable =
+        |reason: String| WorkflowError::Unreadable { origin: origin.to_owned(), reason };
     let extension = origin.rsplit('.').next().unwrap_or_default();
     let mut definition: Definition = match extension {
         "toml" => toml::from_str(text).map_err(|e| unreadable(e.to_string()))?,

@@ -113,7 +113,8 @@ impl Append {
             wake: wake(state, now),
         };
         // A rewind opens its branch with itself; what comes before is on the one before.
-        let rewound = happened.iter().position(|h| matches!(h.event, Event::ExecutionRewound { .. }));
+        let rewound =
+            happened.iter().position(|h| matches!(h.event, Event::ExecutionRewound { .. }));
         for (index, h) in happened.iter().enumerate() {
             let is_before = rewound.is_some_and(|r| index < r);
             let branch = if is_before { state.branch - 1 } else { state.branch };
@@ -216,13 +217,16 @@ pub(super) async fn append_batch(
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
     let mut sorted: Vec<&Append> = batch.to_vec();
     sorted.sort_by_key(|a| a.execution_id);
-    let heads = |f: fn(&Append) -> Option<DateTime<Utc>>| sorted.iter().map(|a| f(a)).collect::<Vec<_>>();
+    let heads =
+        |f: fn(&Append) -> Option<DateTime<Utc>>| sorted.iter().map(|a| f(a)).collect::<Vec<_>>();
     let records: Vec<(Uuid, &Record)> =
         sorted.iter().flat_map(|a| a.records.iter().map(|r| (a.execution_id, r))).collect();
     let won: Vec<Uuid> = sqlx::query_scalar(APPEND)
         .bind(sorted.iter().map(|a| a.execution_id).collect::<Vec<_>>())
         .bind(sorted.iter().map(|a| a.expected as i64).collect::<Vec<_>>())
-        .bind(sorted.iter().map(|a| (a.expected + a.records.len() as u64) as i64).collect::<Vec<_>>())
+        .bind(
+            sorted.iter().map(|a| (a.expected + a.records.len() as u64) as i64).collect::<Vec<_>>(),
+        )
         .bind(sorted.iter().map(|a| a.fence).collect::<Vec<_>>())
         .bind(sorted.iter().map(|a| a.head_hash.to_vec()).collect::<Vec<_>>())
         .bind(sorted.iter().map(|a| a.summary.status).collect::<Vec<_>>())

@@ -107,5 +107,7 @@ async fn refuse_data_loss(pool: &PgPool) -> Result<(), StoreError> {
     if off.is_empty() {
         return Ok(());
     }
-    Err(StoreError::NotDurable(off.iter().map(|n| format!("{n} = off")).collect::<Vec<_>>().join(", ")))
+    Err(StoreError::NotDurable(
+        off.iter().map(|n| format!("{n} = off")).collect::<Vec<_>>().join(", "),
+    ))
 }

@@ -6,7 +6,9 @@ use uuid::Uuid;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached; what was asked may be asked again.
-    #[error("the database is out of reach: {0}; check that it runs, or give another by --database-url")]
+    #[error(
+        "the database is out of reach: {0}; check that it runs, or give another by --database-url"
+    )]
     Unreachable(String),
     /// The database answered, and the answer was no.
     #[error("the database refused a statement: {0}")]
@@ -38,10 +40,14 @@ pub enum StoreError {
         count: usize,
     },
     /// The schema is older or newer than the program.
-    #[error("the database's schema does not fit this version of longhaul: {0}; run `longhaul db migrate`")]
+    #[error(
+        "the database's schema does not fit this version of longhaul: {0}; run `longhaul db migrate`"
+    )]
     Schema(String),
     /// A setting of the database would lose what we acknowledge.
-    #[error("the database runs with {0}, which loses acknowledged events in a crash; switch it on, or accept the loss with LONGHAUL_ACCEPT_DATA_LOSS=1")]
+    #[error(
+        "the database runs with {0}, which loses acknowledged events in a crash; switch it on, or accept the loss with LONGHAUL_ACCEPT_DATA_LOSS=1"
+    )]
     NotDurable(String),
 }
 

@@ -88,10 +88,11 @@ pub struct Stored {
 impl Stored {
     /// The event and when it happened.
     pub fn happened(&self) -> Result<Happened, StoreError> {
-        let event: Event = serde_json::from_str(&self.payload).map_err(|e| StoreError::Unreadable {
-            what: format!("event {} ({})", self.sequence, self.event_id),
-            reason: e.to_string(),
-        })?;
+        let event: Event =
+            serde_json::from_str(&self.payload).map_err(|e| StoreError::Unreadable {
+                what: format!("event {} ({})", self.sequence, self.event_id),
+                reason: e.to_string(),
+            })?;
         Ok(Happened { at: self.at, event })
     }
 }
@@ -240,7 +241,8 @@ impl Store {
 
     /// The summary row of one execution.
     pub async fn execution_row(&self, id: Uuid) -> Result<ExecutionRow, StoreError> {
-        let statement = format!("/* execution */ select {COLUMNS} from executions where execution_id = $1");
+        let statement =
+            format!("/* execution */ select {COLUMNS} from executions where execution_id = $1");
         let row = sqlx::query_as(&statement).bind(id).fetch_optional(&self.pool).await?;
         row.ok_or(StoreError::NotFound { what: "execution", id: id.to_string() })
     }
@@ -271,11 +273,13 @@ impl Store {
         let table = format!("{what}s");
         let column = format!("{what}_id");
         if text == "@last" {
-            let statement = format!("/* last */ select {column} from {table} order by {column} desc limit 1");
+            let statement =
+                format!("/* last */ select {column} from {table} order by {column} desc limit 1");
             let id = sqlx::query_scalar(&statement).fetch_optional(&self.pool).await?;
             return id.ok_or_else(not_found);
         }
-        let is_fragment = text.len() >= 6 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        let is_fragment =
+            text.len() >= 6 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
         if !is_fragment {
             return Err(not_found());
         }

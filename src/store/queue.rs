@@ -81,7 +81,11 @@ impl Store {
 
     /// Puts a claimed execution back, as it is, to be taken up after `delay`; for a driver that
     /// could not go on. Harmless when somebody else has it already.
-    pub async fn free_execution(&self, claimed: Claimed, delay: Duration) -> Result<(), StoreError> {
+    pub async fn free_execution(
+        &self,
+        claimed: Claimed,
+        delay: Duration,
+    ) -> Result<(), StoreError> {
         sqlx::query(FREE)
             .bind(claimed.execution_id)
             .bind(claimed.fence)

@@ -148,7 +148,8 @@ impl Store {
         let append = first_append(execution, actor, now)?;
         let first = &append.records[0];
         let log = task.map(|t| task_log(t, actor, now)).transpose()?.unwrap_or_default();
-        let text = |field: &str| request.task.get(field).and_then(Value::as_str).unwrap_or_default();
+        let text =
+            |field: &str| request.task.get(field).and_then(Value::as_str).unwrap_or_default();
         let made: Option<Uuid> = sqlx::query_scalar(SUBMIT)
             .bind(request.task_id)
             .bind(task.and_then(|t| t.idempotency_key.as_deref()))
@@ -215,7 +216,11 @@ struct TaskRecord {
     hash: [u8; 32],
 }
 
-fn task_log(task: &NewTask, actor: &str, now: DateTime<Utc>) -> Result<Vec<TaskRecord>, StoreError> {
+fn task_log(
+    task: &NewTask,
+    actor: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<TaskRecord>, StoreError> {
     let mut before = GENESIS;
     let mut log = Vec::with_capacity(task.events.len());
     for (index, (name, data)) in task.events.iter().enumerate() {

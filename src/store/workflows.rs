@@ -46,8 +46,9 @@ impl Store {
     ) -> Result<u32, StoreError> {
         // The version is the store's, so that it must not tell two definitions apart.
         let plain = Definition { version: 1, ..definition.clone() };
-        let text = serde_json::to_string(&plain)
-            .map_err(|e| StoreError::Refused(format!("the workflow cannot be written as JSON: {e}")))?;
+        let text = serde_json::to_string(&plain).map_err(|e| {
+            StoreError::Refused(format!("the workflow cannot be written as JSON: {e}"))
+        })?;
         let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         let version: i32 = sqlx::query_scalar(REGISTER)
             .bind(&definition.name)
@@ -68,11 +69,9 @@ impl Store {
         let rows: Vec<(String, i32, DateTime<Utc>, String)> =
             sqlx::query_as(NEWEST).bind(name).fetch_all(&self.pool).await?;
         let read = |(text, version, registered_at, actor): (String, i32, DateTime<Utc>, String)| {
-            let mut definition: Definition =
-                serde_json::from_str(&text).map_err(|e| StoreError::Unreadable {
-                    what: "workflow".to_owned(),
-                    reason: e.to_string(),
-                })?;
+            let mut definition: Definition = serde_json::from_str(&text).map_err(|e| {
+                StoreError::Unreadable { what: "workflow".to_owned(), reason: e.to_string() }
+            })?;
             definition.version = version as u32;
             Ok(Registered { definition, registered_at, actor })
         };

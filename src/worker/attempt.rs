@@ -5,7 +5,9 @@
 use super::Shared;
 use super::log_buffer::LogBuffer;
 use super::recorder::{Ended, Message, ToDriver};
-use crate::stages::{LogSink, Recorder, Sinks, StageContext, StageExecutor, StageInput, StageOutcome};
+use crate::stages::{
+    LogSink, Recorder, Sinks, StageContext, StageExecutor, StageInput, StageOutcome,
+};
 use crate::store::LogChunk;
 use crate::workflow::failure::{ErrorKind, Failure};
 use serde_json::Value;
@@ -163,7 +165,10 @@ impl Attempt {
     fn timed_out(&self) -> Failure {
         let seconds = self.input.timeout.as_secs_f64();
         let said = format!("stage `{}` took longer than its {seconds} s", self.input.stage);
-        Failure::new(ErrorKind::Timeout, format!("{said}; raise `timeout_ms` of the stage if it needs more"))
+        Failure::new(
+            ErrorKind::Timeout,
+            format!("{said}; raise `timeout_ms` of the stage if it needs more"),
+        )
     }
 }
 
@@ -173,7 +178,8 @@ fn cut_off() -> Failure {
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
 }
 
 fn check_output(outcome: StageOutcome) -> Outcome {

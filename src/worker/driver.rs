@@ -29,7 +29,9 @@ pub(super) struct Driver {
     stops: Stops,
     sender: mpsc::Sender<FromAttempt>,
     reports: mpsc::Receiver<FromAttempt>,
-    running: HashMap<String, CancellationToken>,
+    /// Attempts under way, by stage and number: a stage may be reopened while an older attempt of it
+    /// is still being cut off.
+    running: HashMap<(String, u32), CancellationToken>,
 }
 
 /// An execution that could not be worked on is not taken up again before this.
@@ -71,7 +73,8 @@ impl Driver {
     /// Queues the execution again if it is still ours: nobody else would while this worker lives.
     async fn give_back(&self) {
         let is_over = || self.stops.lost.is_cancelled() || self.stops.halt.is_cancelled();
-        while let Err(error) = self.shared.store.free_execution(self.claimed, GIVE_BACK_DELAY).await {
+        while let Err(error) = self.shared.store.free_execution(self.claimed, GIVE_BACK_DELAY).await
+        {
             tracing::warn!(execution.id = %self.claimed.execution_id, %error, "not given back yet");
             if is_over() {
                 return;
@@ -87,7 +90,9 @@ impl Driver {
             if self.running.is_empty() {
                 // Nothing runs, yet it was kept: a stop came in between. Let go of it.
                 stream.commit(None, Mode::LetGo).await?;
-                return Ok(());
+                let kept =
+                    || CommitError::Lost("nothing runs, and yet it was not let go of".to_owned());
+                return if stream.is_released() { Ok(()) } else { Err(kept()) };
             }
             self.heed(&stream);
             let stops = self.stops.clone();
@@ -117,12 +122,18 @@ impl Driver {
         Ok(())
     }
 
-    /// Starts the attempts whose starts are durable now.
+    /// Starts the attempts whose starts are durable now, and ends those that were cut off by what
+    /// happened to another stage.
     fn begin(&mut self, stream: &Stream, happened: &[Happened]) {
         for h in happened {
             match &h.event {
                 Event::StageStarted { stage, .. } => self.start(stream, stage, false),
                 Event::StageResumed { stage, .. } => self.start(stream, stage, true),
+                Event::StageInterrupted { stage, attempt, .. } => {
+                    if let Some(stop) = self.running.get(&(stage.clone(), *attempt)) {
+                        stop.cancel();
+                    }
+                }
                 _ => {}
             }
         }
@@ -136,7 +147,7 @@ impl Driver {
             driver: self.sender.clone(),
         };
         let stop = CancellationToken::new();
-        self.running.insert(name.to_owned(), stop.clone());
+        self.running.insert((name.to_owned(), stage.attempts), stop.clone());
         match stage_input(stream.state(), self.claimed.execution_id, stage, resumed) {
             Ok(input) => {
                 let kind = kind_of(stream.state(), name);
@@ -186,7 +197,7 @@ impl Driver {
                 self.keep(stream, &command, answer).await
             }
             Message::Ended(ended) => {
-                self.running.remove(&stage);
+                self.running.remove(&(stage.clone(), attempt));
                 self.ended(stream, stage, attempt, *ended).await
             }
         }
@@ -223,7 +234,7 @@ impl Driver {
         }
         let command = if ended.cut_off {
             let reason = self.why_cut_off(stream);
-            Command::Interrupt { stage, attempt, reason }
+            Command::Interrupt { stage, attempt, reason, cost: ended.cost }
         } else {
             outcome(stage, attempt, ended)
         };
@@ -245,9 +256,9 @@ impl Driver {
     /// that asks for a step to be kept learns from the dropped answer that nobody will.
     async fn wait_for_attempts(&mut self) {
         while !self.running.is_empty() {
-            let Some(FromAttempt { stage, message, .. }) = self.reports.recv().await else { return };
-            if matches!(message, Message::Ended(_)) {
-                self.running.remove(&stage);
+            let Some(report) = self.reports.recv().await else { return };
+            if matches!(report.message, Message::Ended(_)) {
+                self.running.remove(&(report.stage, report.attempt));
             }
         }
     }

@@ -56,7 +56,13 @@ impl LogBuffer {
             hasher: Sha256::new(),
             is_empty: true,
         };
-        LogBuffer { execution_id, stage: stage.to_owned(), attempt, clock, inner: Mutex::new(inner) }
+        LogBuffer {
+            execution_id,
+            stage: stage.to_owned(),
+            attempt,
+            clock,
+            inner: Mutex::new(inner),
+        }
     }
 
     /// Goes on after what an attempt wrote before it began to wait.

@@ -115,7 +115,9 @@ impl Worker {
         while !stop.is_cancelled() {
             match self.live(&stop).await {
                 Ok(Ending::Stopped) => return Ok(()),
-                Ok(Ending::LeaseLost) => tracing::warn!("lease lost; beginning again under a new id"),
+                Ok(Ending::LeaseLost) => {
+                    tracing::warn!("lease lost; beginning again under a new id")
+                }
                 Err(error) if error.may_pass() => {
                     tracing::warn!(%error, "the worker waits for the database");
                     wait(Duration::from_secs(1), &stop).await;
@@ -227,7 +229,9 @@ impl Worker {
         drivers.held.remove(&claimed.execution_id);
         if let Some(error) = error {
             tracing::error!(%error, execution.id = %claimed.execution_id, "a driver broke down");
-            if let Err(error) = self.shared.store.free_execution(claimed, Duration::from_secs(2)).await {
+            if let Err(error) =
+                self.shared.store.free_execution(claimed, Duration::from_secs(2)).await
+            {
                 tracing::error!(%error, "its execution waits until this worker ends");
             }
         }

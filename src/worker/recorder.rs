@@ -1,10 +1,10 @@
 //! The way of an attempt's words to the driver, which alone appends.
 
 use crate::stages::Recorder;
+use crate::stages::StageOutcome;
 use crate::store::LogChunk;
 use crate::workflow::event::Cost;
 use crate::workflow::failure::{ErrorKind, Failure};
-use crate::stages::StageOutcome;
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +14,11 @@ pub(super) enum Message {
     /// A unit is done; answer when that is durable.
     Step { key: String, value: Value, answer: oneshot::Sender<Result<(), Failure>> },
     /// How far it is.
-    Progress { message: String, fraction: Option<f64>, answer: oneshot::Sender<Result<(), Failure>> },
+    Progress {
+        message: String,
+        fraction: Option<f64>,
+        answer: oneshot::Sender<Result<(), Failure>>,
+    },
     /// It has ended.
     Ended(Box<Ended>),
 }
@@ -56,7 +60,8 @@ impl ToDriver {
         message: Message,
         answer: oneshot::Receiver<Result<(), Failure>>,
     ) -> Result<(), Failure> {
-        let gone = || Failure::new(ErrorKind::Interrupted, "the worker has let go of the execution");
+        let gone =
+            || Failure::new(ErrorKind::Interrupted, "the worker has let go of the execution");
         if !self.send(message).await {
             return Err(gone());
         }

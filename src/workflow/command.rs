@@ -73,7 +73,13 @@ pub enum Command {
     /// A waiting stage has waited too long.
     ExpireWait { stage: String },
     /// An attempt was cut off by its own worker.
-    Interrupt { stage: String, attempt: u32, reason: String },
+    Interrupt {
+        stage: String,
+        attempt: u32,
+        reason: String,
+        #[serde(default)]
+        cost: Cost,
+    },
     /// The worker that held it is gone: everything that ran is cut off.
     Abandon { reason: String },
     /// A message for it.

@@ -3,6 +3,9 @@
 //! `decide(state, command)` gives events, `evolve(state, event)` gives the next state, `next(state,
 //! now)` says what may be done. No async, no SQL, no HTTP, no clock, no randomness: times and ids
 //! come in with the command. Never: an import from a shell.
+//!
+//! What each command does in each situation stands in
+//! `tests/it/snapshots/it__transitions__transitions.snap`; `tests/scenarios/` tells it as stories.
 
 pub mod catalog;
 pub mod command;

@@ -12,7 +12,6 @@
     reason = "a test fails by panicking, and may say what it saw"
 )]
 
-
 mod clusters;
 mod faults;
 mod support;

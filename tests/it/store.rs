@@ -64,7 +64,8 @@ fn signal(loaded: &mut Loaded, name: &str) -> Append {
 fn append_of(loaded: &mut Loaded, command: &Command, actor: &str) -> Append {
     let before = loaded.head_hash;
     let happened = apply(&mut loaded.state, now(), command).expect("decided");
-    Append::new(loaded.execution_id, &loaded.state, &happened, before, actor, now()).expect("an append")
+    Append::new(loaded.execution_id, &loaded.state, &happened, before, actor, now())
+        .expect("an append")
 }
 
 fn registration(id: Uuid) -> Registration {
@@ -331,7 +332,10 @@ async fn the_executions_of_a_dead_worker_are_queued_and_its_fence_is_void() {
     let lease = Duration::from_secs(3_600);
     assert_eq!(store.bury_worker(dead, false, lease).await.expect("looked"), 0, "its lease holds");
     assert_eq!(store.bury_worker(dead, true, lease).await.expect("buried"), 1);
-    assert!(store.beat(dead, false).await.expect("answered").is_none(), "it learns that it is dead");
+    assert!(
+        store.beat(dead, false).await.expect("answered").is_none(),
+        "it learns that it is dead"
+    );
     let mut loaded = store.load(id).await.expect("loaded");
     let late = signal(&mut loaded, "late").as_worker(claimed.fence, Disposition::Keep);
     let refused = store.append(late).await;
@@ -351,7 +355,10 @@ async fn orphans_are_freed() {
     assert_eq!(store.claim(gone, 1, None, now()).await.expect("claimed").len(), 1);
     database.execute("delete from workers").await;
     assert_eq!(store.free_orphans().await.expect("freed"), 1);
-    assert_eq!(store.claim(register(&store).await, 1, None, now()).await.expect("claimed").len(), 1);
+    assert_eq!(
+        store.claim(register(&store).await, 1, None, now()).await.expect("claimed").len(),
+        1
+    );
 }
 
 #[tokio::test]

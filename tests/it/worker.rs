@@ -23,8 +23,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 async fn submit(engine: &Longhaul, workflow: &str) -> Uuid {
-    let submission =
-        Submission { workflow: Some(workflow.to_owned()), ..Submission::text("Do what the test says") };
+    let submission = Submission {
+        workflow: Some(workflow.to_owned()),
+        ..Submission::text("Do what the test says")
+    };
     engine.submit(submission).await.expect("submitted").execution_id
 }
 
@@ -131,7 +133,10 @@ async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
     assert_eq!((view.status, view.stages[0].attempts), (Status::Completed, 3));
     let view = run(&engine, "broken").await;
     let error = view.error.expect("an error");
-    assert_eq!((view.status, error.kind, error.message.as_str()), (Status::Failed, "permanent", "failure 1"));
+    assert_eq!(
+        (view.status, error.kind, error.message.as_str()),
+        (Status::Failed, "permanent", "failure 1")
+    );
     let again = engine.retry(view.execution_id, "mended").await.expect("rewound");
     assert_eq!(again.branch, 2);
     let view = engine.process(view.execution_id).await.expect("processed");
@@ -211,7 +216,8 @@ async fn independent_stages_run_at_the_same_time() {
     workflow.stages[1].needs = Some(Vec::new());
     workflow.stages[2].needs = Some(vec!["left".into(), "right".into()]);
     let builder = database.builder().stage("left", meet.clone()).stage("right", meet);
-    let engine = builder.stage("join", Fake::ok()).workflow(workflow).build().await.expect("an engine");
+    let engine =
+        builder.stage("join", Fake::ok()).workflow(workflow).build().await.expect("an engine");
     assert_eq!(run(&engine, "diamond").await.status, Status::Completed);
 }
 
@@ -344,7 +350,11 @@ async fn a_worker_that_is_stopped_lets_go_and_the_next_goes_on() {
     assert_eq!(state.stage("slow").expect("a stage").state, StageState::Interrupted);
     let view = engine.process(id).await.expect("processed");
     assert_eq!(view.status, Status::Completed);
-    assert_eq!((view.stages[0].attempts, view.stages[1].attempts), (1, 2), "`ok` did not run again");
+    assert_eq!(
+        (view.stages[0].attempts, view.stages[1].attempts),
+        (1, 2),
+        "`ok` did not run again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -477,7 +487,10 @@ async fn a_kind_that_this_worker_does_not_know_fails_with_those_it_knows() {
     let id = submit(&engine, "exotic").await;
     let plain = database.builder().build().await.expect("an engine without the kind");
     let said = plain.process(id).await.expect("processed").error.expect("an error").message;
-    assert!(said.starts_with("this worker does not know stage kind `exotic`; it knows: "), "{said}");
+    assert!(
+        said.starts_with("this worker does not know stage kind `exotic`; it knows: "),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -488,7 +501,9 @@ async fn a_wrong_workflow_is_refused_with_every_problem_at_once() {
     wrong.stages[1].needs = Some(vec!["ghost".into()]);
     wrong.stages[1].attempts = Some(0);
     let said = database.builder().workflow(wrong).build().await.err().expect("refused").to_string();
-    for part in ["5 problems", "Wrong Name", "`nonsense` is unknown", "used twice", "`ghost`", "attempts"] {
+    for part in
+        ["5 problems", "Wrong Name", "`nonsense` is unknown", "used twice", "`ghost`", "attempts"]
+    {
         assert!(said.contains(part), "`{part}` is missing in: {said}");
     }
 }
@@ -507,4 +522,46 @@ async fn an_idempotency_key_returns_the_first_execution() {
     let second = engine.submit(submission).await.expect("submitted");
     assert_eq!((first.repeated, second.repeated), (false, true));
     assert_eq!(first.execution_id, second.execution_id);
+}
+
+/// An attempt that was cut off by a reopening may still be ending when the next one of its stage runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_end_of_a_cut_off_attempt_does_not_disturb_the_next_one() {
+    let database = TestDatabase::new().await;
+    let [first_runs, second_runs, first_is_gone] = [(); 3].map(|()| CancellationToken::new());
+    let tokens = (first_runs.clone(), second_runs.clone(), first_is_gone.clone());
+    let slow = Fake::new(move |context| {
+        let (first_runs, second_runs, first_is_gone) = tokens.clone();
+        Box::pin(async move {
+            if context.input.attempt == 1 {
+                first_runs.cancel();
+                context.cancelled().cancelled().await;
+                second_runs.cancelled().await;
+                first_is_gone.cancel();
+                return Err(Failure::new(ErrorKind::Interrupted, "told to end"));
+            }
+            second_runs.cancel();
+            first_is_gone.cancelled().await;
+            context.progress("the first one is gone", None).await?;
+            Ok(StageOutcome::Done(json!({})))
+        })
+    });
+    let check = Fake::new(move |context| {
+        let first_runs = first_runs.clone();
+        Box::pin(async move {
+            first_runs.cancelled().await;
+            if context.input.attempt == 1 {
+                return Err(Failure::new(ErrorKind::Rejected, "do it again"));
+            }
+            Ok(StageOutcome::Done(json!({})))
+        })
+    });
+    let mut workflow = row("late", &["code", "slow", "check"]);
+    workflow.stages[2].needs = Some(vec!["code".into()]);
+    workflow.stages[2].reopens = Some("code".into());
+    let builder = database.builder().stage("code", Fake::ok()).stage("slow", slow);
+    let engine = builder.stage("check", check).workflow(workflow).build().await.expect("an engine");
+    let view = run(&engine, "late").await;
+    assert_eq!((view.status, view.loops), (Status::Completed, 1));
+    assert_eq!(view.stages[1].attempts, 2);
 }

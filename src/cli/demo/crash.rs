@@ -1,8 +1,8 @@
 //! The crash: a worker process of its own, SIGKILL in the midst of code generation, another worker.
 
 use super::super::error::CliError;
-use super::super::session::Session;
 use super::super::follow;
+use super::super::session::Session;
 use crate::engine::Longhaul;
 use crate::view::ExecutionView;
 use crate::workflow::state::StageState;
@@ -27,8 +27,13 @@ pub(super) async fn carry_out_with_crash(
     wait_for_code_generation(engine, id, &mut first).await?;
     let pid = first.id().unwrap_or_default();
     // SIGKILL: no handler runs, nothing is written, nothing is cleaned up.
-    first.kill().await.map_err(|e| CliError::OutOfReach(format!("worker {pid} cannot be killed: {e}")))?;
-    let said = format!("*** worker process {pid} killed (SIGKILL) in code_generation; another one starts ***");
+    first
+        .kill()
+        .await
+        .map_err(|e| CliError::OutOfReach(format!("worker {pid} cannot be killed: {e}")))?;
+    let said = format!(
+        "*** worker process {pid} killed (SIGKILL) in code_generation; another one starts ***"
+    );
     // Nobody reads it when following has ended, and then its end is what counts.
     let _ = notes.send(said);
     let mut second = start_worker(session)?;
@@ -38,7 +43,8 @@ pub(super) async fn carry_out_with_crash(
 }
 
 fn start_worker(session: &Session) -> Result<Child, CliError> {
-    let cannot = |e: std::io::Error| CliError::OutOfReach(format!("a worker cannot be started: {e}"));
+    let cannot =
+        |e: std::io::Error| CliError::OutOfReach(format!("a worker cannot be started: {e}"));
     let program = std::env::current_exe().map_err(cannot)?;
     let mut command = Command::new(program);
     command.arg("worker").arg("--home").arg(session.home.root()).kill_on_drop(true);
@@ -67,7 +73,9 @@ async fn wait_for_code_generation(
             return Ok(());
         }
         if state.outcome.is_some() {
-            return Err(CliError::Refused("the execution ended before it could be killed".to_owned()));
+            return Err(CliError::Refused(
+                "the execution ended before it could be killed".to_owned(),
+            ));
         }
         if let Ok(Some(status)) = worker.try_wait() {
             return Err(CliError::OutOfReach(format!("the worker ended by itself: {status}")));

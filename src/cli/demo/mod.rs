@@ -70,16 +70,21 @@ async fn submit(engine: &Longhaul, sample: &Sample, crash: bool) -> Result<Uuid,
 
 fn epilogue(session: &Session, sample: &Sample, view: &ExecutionView, started: Instant) {
     if view.status != Status::Completed {
-        out::line(format!("\nThe demo did not complete; see `longhaul logs {}`", view.execution_id));
+        out::line(format!(
+            "\nThe demo did not complete; see `longhaul logs {}`",
+            view.execution_id
+        ));
         return;
     }
     let deployment = view.stages.iter().find(|s| s.kind == "deployment");
     let output = deployment.and_then(|s| s.output.as_ref());
     let merged = output.and_then(|o| o["version"].as_str()).unwrap_or_default();
     let repository = sample.repository.display();
-    let home = session.globals.home.as_ref().map_or(String::new(), |h| format!(" --home {}", h.display()));
+    let home =
+        session.globals.home.as_ref().map_or(String::new(), |h| format!(" --home {}", h.display()));
     out::line(format!(
-        "\nDone in {}. The change is merged as {merged}:", out::duration(started.elapsed().as_millis() as i64)
+        "\nDone in {}. The change is merged as {merged}:",
+        out::duration(started.elapsed().as_millis() as i64)
     ));
     out::line(format!("  git -C {repository} log --graph --stat main"));
     out::line("What happened, event by event, and what the stages printed:");

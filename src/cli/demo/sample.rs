@@ -69,7 +69,10 @@ impl Sample {
         std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755))?;
         git(&repository, &["init", "--quiet", "--initial-branch=main"])?;
         git(&repository, &["add", "."])?;
-        git(&repository, &["commit", "--quiet", "--message", "A bookshop that forgets the shipping fee"])?;
+        git(
+            &repository,
+            &["commit", "--quiet", "--message", "A bookshop that forgets the shipping fee"],
+        )?;
         Ok(Sample { repository, agent })
     }
 
@@ -83,7 +86,14 @@ impl Sample {
 fn git(repository: &Path, arguments: &[&str]) -> io::Result<()> {
     let output = Command::new("git")
         .current_dir(repository)
-        .args(["-c", "user.name=Demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgsign=false"])
+        .args([
+            "-c",
+            "user.name=Demo",
+            "-c",
+            "user.email=demo@localhost",
+            "-c",
+            "commit.gpgsign=false",
+        ])
         .args(arguments)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .output()

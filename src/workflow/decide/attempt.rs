@@ -319,15 +319,17 @@ pub(super) fn expire_wait(
     }])
 }
 
+/// What the attempt spent is spent, though nothing came of it.
 pub(super) fn interrupt(
     state: &Execution,
-    stage: &str,
-    attempt: u32,
+    report: &Report<'_>,
     reason: &str,
 ) -> Result<Vec<Event>, Refusal> {
-    running(state, stage, attempt)?;
-    let (stage, reason) = (stage.to_owned(), reason.to_owned());
-    Ok(vec![Event::StageInterrupted { stage, attempt, reason }])
+    running(state, report.stage, report.attempt)?;
+    let mut events = spent(report);
+    let (stage, reason) = (report.stage.to_owned(), reason.to_owned());
+    events.push(Event::StageInterrupted { stage, attempt: report.attempt, reason });
+    Ok(events)
 }
 
 /// Every running attempt is cut off. A stage that loses its worker again and again may be what

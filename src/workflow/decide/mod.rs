@@ -44,8 +44,10 @@ pub fn decide(
         Command::Wait { .. } => attempt::wait(state, at, command),
         Command::Wake { stage } => attempt::wake(state, at, stage),
         Command::ExpireWait { stage } => attempt::expire_wait(state, at, stage),
-        Command::Interrupt { stage, attempt, reason } => {
-            attempt::interrupt(state, stage, *attempt, reason)
+        Command::Interrupt { stage, attempt, reason, cost } => {
+            let cost = cost.counted();
+            let report = attempt::Report { stage, attempt: *attempt, cost, log_digest: &None };
+            attempt::interrupt(state, &report, reason)
         }
         Command::Abandon { reason } => Ok(attempt::abandon(state, reason)),
         Command::Signal { name, payload, key, motive } => {

@@ -15,7 +15,8 @@ fn says(ended: &Ended, parts: &[&str]) {
 async fn run_with(agent: &str, code: i32, more: &[&str]) -> Ended {
     let (program, repository) = (Program::new().await, Repository::new());
     let path = repository.text();
-    let mut arguments = vec!["run", "Fix the answer", "--json", "--repo", &path, "--agent-command", agent];
+    let mut arguments =
+        vec!["run", "Fix the answer", "--json", "--repo", &path, "--agent-command", agent];
     arguments.extend(more);
     program.run(&arguments).expect_code(code)
 }
@@ -25,13 +26,19 @@ async fn what_is_no_repository() {
     let program = Program::new().await;
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_string_lossy().into_owned();
-    let ended = program.run(&["run", "Fix it", "--repo", &path, "--agent-command", "true"]).expect_code(2);
+    let ended =
+        program.run(&["run", "Fix it", "--repo", &path, "--agent-command", "true"]).expect_code(2);
     says(&ended, &["not a git repository", &path]);
-    let ended = program.run(&["run", "Fix it", "--repo", "/no/such/place", "--agent-command", "true"]);
+    let ended =
+        program.run(&["run", "Fix it", "--repo", "/no/such/place", "--agent-command", "true"]);
     says(&ended.expect_code(2), &["/no/such/place", "no such directory"]);
     let ended = program.run(&["run", "Fix it", "--agent-command", "true"]).expect_code(2);
     says(&ended, &["--repo"]);
-    assert_eq!(program.run(&["list", "--json"]).json(), serde_json::json!([]), "nothing was stored");
+    assert_eq!(
+        program.run(&["list", "--json"]).json(),
+        serde_json::json!([]),
+        "nothing was stored"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +57,8 @@ async fn a_repository_without_a_commit() {
 async fn no_tests() {
     let program = Program::new().await;
     let repository = Repository::with(&[("answer", "41\n")]);
-    let arguments = ["run", "Fix it", "--json", "--repo", &repository.text(), "--agent-command", GOOD_AGENT];
+    let arguments =
+        ["run", "Fix it", "--json", "--repo", &repository.text(), "--agent-command", GOOD_AGENT];
     let view = program.run(&arguments).expect_code(1).json();
     let said = view["error"]["message"].as_str().expect("a message");
     assert!(said.contains("test.command"), "{said}");
@@ -74,8 +82,15 @@ async fn an_agent_that_hangs() {
     );
     program.run(&["workflows", "register", &workflow]).expect_code(0);
     let arguments = [
-        "run", "Fix it", "--json", "--workflow", "quick", "--repo", &repository.text(),
-        "--agent-command", "sh -c 'sleep 1000 & sleep 1000'",
+        "run",
+        "Fix it",
+        "--json",
+        "--workflow",
+        "quick",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        "sh -c 'sleep 1000 & sleep 1000'",
     ];
     let view = program.run(&arguments).expect_code(1).json();
     assert_eq!(view["error"]["kind"], "timeout", "{view:#}");
@@ -85,7 +100,12 @@ async fn an_agent_that_hangs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_prints_a_hundred_megabytes() {
-    let ended = run_with("sh -c 'yes 0123456789012345678901234567890123456789 | head -c 100000000'", 1, &[]).await;
+    let ended = run_with(
+        "sh -c 'yes 0123456789012345678901234567890123456789 | head -c 100000000'",
+        1,
+        &[],
+    )
+    .await;
     says(&ended, &["50 MB", "limits.output_mb"]);
 }
 
@@ -124,11 +144,20 @@ async fn texts_of_every_size() {
         says(&ended, &["the task text is empty", "say in a sentence"]);
     }
     let repository = Repository::new();
-    let long = program.file("long.txt", &format!("Fix the answer. {}", "It is wrong again. ".repeat(5_300)));
+    let long = program
+        .file("long.txt", &format!("Fix the answer. {}", "It is wrong again. ".repeat(5_300)));
     let nul = program.file("nul.txt", "Fix the \0answer\0, it must be 42");
     for file in [&long, &nul] {
-        let arguments =
-            ["submit", "--file", file, "--json", "--repo", &repository.text(), "--agent-command", GOOD_AGENT];
+        let arguments = [
+            "submit",
+            "--file",
+            file,
+            "--json",
+            "--repo",
+            &repository.text(),
+            "--agent-command",
+            GOOD_AGENT,
+        ];
         let submitted = program.run(&arguments).expect_code(0).json();
         let id = submitted["execution_id"].as_str().expect("an id").to_owned();
         let view = program.run(&["show", &id, "--json"]).expect_code(0).json();
@@ -151,7 +180,18 @@ async fn a_workflow_file_with_five_mistakes_is_told_all_five() {
     );
     let ended = program.run(&["workflows", "validate", &file]).expect_code(2);
     let known = "known kinds: analysis, approval, code_generation";
-    says(&ended, &["5 problems", "`analisys` is unknown", known, "used twice", "attempts must be", "`ghost`", "timeout_ms must be"]);
+    says(
+        &ended,
+        &[
+            "5 problems",
+            "`analisys` is unknown",
+            known,
+            "used twice",
+            "attempts must be",
+            "`ghost`",
+            "timeout_ms must be",
+        ],
+    );
     let json = program.run(&["workflows", "validate", &file, "--json"]).expect_code(2).json();
     assert_eq!(json["problems"].as_array().map(Vec::len), Some(5));
     let ended = program.run(&["workflows", "register", &file]).expect_code(2);
@@ -164,7 +204,8 @@ async fn a_workflow_file_with_five_mistakes_is_told_all_five() {
 fn a_database_that_is_away() {
     let home = tempfile::tempdir().expect("a home");
     let arguments = ["list", "--database-url", "postgres://127.0.0.1:1/nothing"];
-    let ended = Ended::of(&bare_command(home.path(), &arguments).output().expect("it runs")).expect_code(5);
+    let ended =
+        Ended::of(&bare_command(home.path(), &arguments).output().expect("it runs")).expect_code(5);
     says(&ended, &["out of reach", "--database-url"]);
 }
 
@@ -192,7 +233,11 @@ async fn wrong_usage() {
         says(&ended, &[part]);
         assert_eq!(ended.stdout, "", "{arguments:?}: errors go to stderr");
     }
-    let ended = Command::new(PROGRAM).arg("config").env("MAX_PARALLEL_TASKS", "many").output().expect("it runs");
+    let ended = Command::new(PROGRAM)
+        .arg("config")
+        .env("MAX_PARALLEL_TASKS", "many")
+        .output()
+        .expect("it runs");
     let ended = Ended::of(&ended).expect_code(2);
     says(&ended, &["MAX_PARALLEL_TASKS=`many`", "for example MAX_PARALLEL_TASKS=20"]);
 }

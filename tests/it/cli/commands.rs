@@ -9,21 +9,41 @@ use std::process::{Command, Stdio};
 async fn a_life_by_commands() {
     let (program, repository) = (Program::new().await, Repository::new());
     let submit = [
-        "submit", "Fix the answer", "--json", "--workflow", "feature", "--repo", &repository.text(),
-        "--agent-command", GOOD_AGENT, "--input", r#"{"approval": true}"#, "--idempotency-key", "k1",
+        "submit",
+        "Fix the answer",
+        "--json",
+        "--workflow",
+        "feature",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        GOOD_AGENT,
+        "--input",
+        r#"{"approval": true}"#,
+        "--idempotency-key",
+        "k1",
     ];
     let first = program.run(&submit).expect_code(0).json();
     let again = program.run(&submit).expect_code(0).json();
-    assert_eq!((&first["execution_id"], &again["repeated"]), (&again["execution_id"], &json!(true)));
+    assert_eq!(
+        (&first["execution_id"], &again["repeated"]),
+        (&again["execution_id"], &json!(true))
+    );
     let id = first["execution_id"].as_str().expect("an id").to_owned();
 
     let view = program.run(&["show", &id, "--json"]).expect_code(0).json();
-    assert_eq!((&view["status"], &view["waiting_reason"]["kind"]), (&json!("queued"), &json!("worker")));
+    assert_eq!(
+        (&view["status"], &view["waiting_reason"]["kind"]),
+        (&json!("queued"), &json!("worker"))
+    );
     program.run(&["approve", &id]).expect_code(4);
 
     let worker = program.start_worker();
     wait_for(&program, &id, "waiting").await;
-    assert!(program.run(&["workers", "--json"]).json()[0]["holds"] == 0, "who waits is held by nobody");
+    assert!(
+        program.run(&["workers", "--json"]).json()[0]["holds"] == 0,
+        "who waits is held by nobody"
+    );
     let view = program.run(&["show", &id, "--json"]).expect_code(0).json();
     assert_eq!(view["waiting_reason"]["kind"], "approval", "{view:#}");
     program.run(&["approve", &id, "--reason", "looks right"]).expect_code(0);
@@ -31,22 +51,34 @@ async fn a_life_by_commands() {
     assert_eq!(worker.terminate(), Some(0));
 
     let history = program.run(&["history", &id, "--json"]).expect_code(0).json_lines();
-    let sequences: Vec<u64> = history.iter().map(|l| l["sequence"].as_u64().expect("a number")).collect();
+    let sequences: Vec<u64> =
+        history.iter().map(|l| l["sequence"].as_u64().expect("a number")).collect();
     assert_eq!(sequences, (1..=history.len() as u64).collect::<Vec<_>>());
     for key in ["sequence", "type", "at", "branch", "actor", "data", "hash", "position"] {
         assert!(history.iter().all(|l| !l[key].is_null()), "{key} is missing");
     }
     let logs = program.run(&["logs", &id, "--stage", "testing"]).expect_code(0).stdout;
     assert!(logs.contains("ok: the answer"), "{logs}");
-    assert!(program.run(&["logs", &id, "--stage", "nonsense"]).expect_code(2).stderr.contains("its stages"));
-    let list = program.run(&["list", "--json", "--status", "completed", "--since", "1h"]).expect_code(0).json();
+    assert!(
+        program
+            .run(&["logs", &id, "--stage", "nonsense"])
+            .expect_code(2)
+            .stderr
+            .contains("its stages")
+    );
+    let list = program
+        .run(&["list", "--json", "--status", "completed", "--since", "1h"])
+        .expect_code(0)
+        .json();
     assert_eq!(list.as_array().map(Vec::len), Some(1));
     assert_eq!(program.run(&["list", "--json", "--status", "failed"]).json(), json!([]));
     let tasks = program.run(&["tasks", "--json"]).expect_code(0).json();
     assert_eq!(tasks[0]["idempotency_key"], "k1");
     let metrics = program.run(&["metrics", "--json"]).expect_code(0).json();
     assert_eq!(metrics["tasks_succeeded"], 1);
-    for plain in [vec!["show", &id], vec!["list"], vec!["tasks"], vec!["metrics"], vec!["history", &id]] {
+    for plain in
+        [vec!["show", &id], vec!["list"], vec!["tasks"], vec!["metrics"], vec!["history", &id]]
+    {
         assert!(!program.run(&plain).expect_code(0).stdout.is_empty(), "{plain:?}");
     }
     program.run(&["cancel", &id]).expect_code(4);
@@ -67,11 +99,20 @@ async fn a_failed_execution_is_retried_from_where_it_failed() {
     let (program, repository) = (Program::new().await, Repository::new());
     let marker = program.database.home.path().join("mended");
     let agent = format!("sh -c 'test -e {} || exit 127; echo 42 > answer'", marker.display());
-    let run = ["run", "Fix the answer", "--json", "--repo", &repository.text(), "--agent-command", &agent];
+    let run = [
+        "run",
+        "Fix the answer",
+        "--json",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        &agent,
+    ];
     let view = program.run(&run).expect_code(1).json();
     assert_eq!(view["error"]["stage"], "code_generation");
     std::fs::write(marker, "").expect("a file");
-    let view = program.run(&["retry", "@last", "--reason", "mended", "--json"]).expect_code(0).json();
+    let view =
+        program.run(&["retry", "@last", "--reason", "mended", "--json"]).expect_code(0).json();
     assert_eq!((&view["branch"], &view["status"]), (&json!(2), &json!("queued")));
     let worker = program.start_worker();
     wait_for(&program, view["execution_id"].as_str().expect("an id"), "completed").await;
@@ -85,8 +126,19 @@ async fn a_cancel_from_another_process_ends_the_agent() {
     let (program, repository) = (Program::new().await, Repository::new());
     let pid_file = program.database.home.path().join("pid");
     let agent = format!("sh -c 'sleep 1000 & echo $! > {}; wait'", pid_file.display());
-    let submit = ["submit", "Fix the answer", "--json", "--repo", &repository.text(), "--agent-command", &agent];
-    let id = program.run(&submit).expect_code(0).json()["execution_id"].as_str().expect("an id").to_owned();
+    let submit = [
+        "submit",
+        "Fix the answer",
+        "--json",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        &agent,
+    ];
+    let id = program.run(&submit).expect_code(0).json()["execution_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     let worker = program.start_worker();
     let pid: i32 = crate::support::eventually("the agent runs", || async {
         std::fs::read_to_string(&pid_file).ok()?.trim().parse().ok()
@@ -106,10 +158,13 @@ async fn a_cancel_from_another_process_ends_the_agent() {
 fn parse_needs_no_database() {
     let home = tempfile::tempdir().expect("a home");
     let parse = |arguments: &[&str]| {
-        let output = super::harness::bare_command(home.path(), arguments).output().expect("it runs");
+        let output =
+            super::harness::bare_command(home.path(), arguments).output().expect("it runs");
         Ended::of(&output)
     };
-    let task = parse(&["parse", "Fix the login bug, it is urgent", "--json", "--offline"]).expect_code(0).json();
+    let task = parse(&["parse", "Fix the login bug, it is urgent", "--json", "--offline"])
+        .expect_code(0)
+        .json();
     assert_eq!((&task["type"], &task["priority"]), (&json!("bugfix"), &json!("high")));
     assert!(parse(&["parse", "Fix the login bug"]).expect_code(0).stdout.contains("bugfix"));
     parse(&["parse", ""]).expect_code(2);
@@ -146,14 +201,19 @@ fn the_settings_say_where_they_come_from() {
     let of = |name: &str| settings.iter().find(|s| s["name"] == name).expect("a setting").clone();
     assert_eq!(of("MAX_PARALLEL_TASKS")["value"], "7");
     assert!(of("MAX_PARALLEL_TASKS")["origin"].as_str().expect("text").ends_with("config.toml"));
-    assert_eq!((of("MAX_STAGE_RETRIES")["value"].clone(), of("MAX_STAGE_RETRIES")["origin"].clone()), (json!("0"), json!("environment")));
+    assert_eq!(
+        (of("MAX_STAGE_RETRIES")["value"].clone(), of("MAX_STAGE_RETRIES")["origin"].clone()),
+        (json!("0"), json!("environment"))
+    );
     assert_eq!(of("DATABASE_URL")["value"], "(hidden)");
 }
 
 #[test]
 fn completions_and_help() {
     let run = |arguments: &[&str]| {
-        Ended::of(&Command::new(PROGRAM).args(arguments).output().expect("it runs")).expect_code(0).stdout
+        Ended::of(&Command::new(PROGRAM).args(arguments).output().expect("it runs"))
+            .expect_code(0)
+            .stdout
     };
     assert!(run(&["completions", "bash"]).contains("_longhaul"));
     let help = run(&["--help"]);
@@ -167,15 +227,29 @@ fn completions_and_help() {
 async fn workflows_are_listed_shown_and_registered() {
     let program = Program::new().await;
     let list = program.run(&["workflows", "list", "--json"]).expect_code(0).json();
-    let names: Vec<&str> = list.as_array().expect("a list").iter().map(|w| w["name"].as_str().expect("a name")).collect();
+    let names: Vec<&str> = list
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|w| w["name"].as_str().expect("a name"))
+        .collect();
     assert_eq!(names, ["default", "hotfix", "feature", "bugfix", "refactor", "experimental"]);
     let shown = program.run(&["workflows", "show", "hotfix"]).expect_code(0).json();
     assert_eq!(shown["stages"][0]["name"], "code_generation");
     let toml = program.file("mine.toml", "name = \"My Checks\"\n[[stages]]\nname = \"check\"\nkind = \"command\"\nconfig = {command = \"true\"}\n");
     let registered = program.run(&["workflows", "register", &toml, "--json"]).expect_code(0).json();
-    assert_eq!((&registered["name"], &registered["title"], &registered["version"]), (&json!("my_checks"), &json!("My Checks"), &json!(1)));
-    let view = program.run(&["run", "Check it", "--workflow", "my_checks", "--json"]).expect_code(0).json();
-    assert_eq!((&view["workflow"]["name"], &view["status"]), (&json!("my_checks"), &json!("completed")));
+    assert_eq!(
+        (&registered["name"], &registered["title"], &registered["version"]),
+        (&json!("my_checks"), &json!("My Checks"), &json!(1))
+    );
+    let view = program
+        .run(&["run", "Check it", "--workflow", "my_checks", "--json"])
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        (&view["workflow"]["name"], &view["status"]),
+        (&json!("my_checks"), &json!("completed"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,8 +257,21 @@ async fn ctrl_c_ends_a_run_with_130_and_keeps_the_execution() {
     let (program, repository) = (Program::new().await, Repository::new());
     let gate = program.database.home.path().join("gate");
     let agent = format!("sh -c 'test -e {0} || sleep 1000; echo 42 > answer'", gate.display());
-    let run = ["run", "Fix the answer", "--json", "--repo", &repository.text(), "--agent-command", &agent];
-    let running = program.command(&run).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let run = [
+        "run",
+        "Fix the answer",
+        "--json",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        &agent,
+    ];
+    let running = program
+        .command(&run)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
     let running = super::harness::Running(running);
     wait_for_running(&program, "code_generation").await;
     // SAFETY: our own child that has not been waited for.
@@ -192,7 +279,10 @@ async fn ctrl_c_ends_a_run_with_130_and_keeps_the_execution() {
     let mut running = running;
     assert_eq!(running.0.wait().expect("it ends").code(), Some(130));
     let view = program.run(&["show", "@last", "--json"]).expect_code(0).json();
-    assert_eq!((&view["status"], &view["stages"][1]["status"]), (&json!("queued"), &json!("interrupted")));
+    assert_eq!(
+        (&view["status"], &view["stages"][1]["status"]),
+        (&json!("queued"), &json!("interrupted"))
+    );
     std::fs::write(gate, "").expect("a file");
     let worker = program.start_worker();
     wait_for(&program, view["execution_id"].as_str().expect("an id"), "completed").await;
@@ -203,8 +293,12 @@ async fn ctrl_c_ends_a_run_with_130_and_keeps_the_execution() {
 async fn a_worker_that_is_told_to_end_lets_its_stage_end_first() {
     let (program, repository) = (Program::new().await, Repository::new());
     let gate = program.database.home.path().join("gate");
-    let agent = format!("sh -c 'while ! test -e {}; do sleep 0.05; done; echo 42 > answer'", gate.display());
-    let submit = ["submit", "Fix the answer", "--repo", &repository.text(), "--agent-command", &agent];
+    let agent = format!(
+        "sh -c 'while ! test -e {}; do sleep 0.05; done; echo 42 > answer'",
+        gate.display()
+    );
+    let submit =
+        ["submit", "Fix the answer", "--repo", &repository.text(), "--agent-command", &agent];
     program.run(&submit).expect_code(0);
     let worker = program.start_worker();
     wait_for_running(&program, "code_generation").await;

@@ -31,9 +31,21 @@ async fn fifty_kills_in_a_row() {
     let mut executions = 0;
     while kills < KILLS {
         let repository = Repository::with(&[("answer", "41\n"), ("test.sh", TEST)]);
-        let submit =
-            ["submit", TEXT, "--json", "--workflow", "default", "--repo", &repository.text(), "--agent-command", AGENT];
-        let id = program.run(&submit).expect_code(0).json()["execution_id"].as_str().expect("an id").to_owned();
+        let submit = [
+            "submit",
+            TEXT,
+            "--json",
+            "--workflow",
+            "default",
+            "--repo",
+            &repository.text(),
+            "--agent-command",
+            AGENT,
+        ];
+        let id = program.run(&submit).expect_code(0).json()["execution_id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
         executions += 1;
         while !has_ended(&program, &id).await {
             let mut worker = program.start_worker();
@@ -54,11 +66,12 @@ async fn fifty_kills_in_a_row() {
 }
 
 async fn has_ended(program: &Program, id: &str) -> bool {
-    let status: String = sqlx::query_scalar("select status from executions where execution_id = $1::uuid")
-        .bind(id)
-        .fetch_one(&mut connect(program).await)
-        .await
-        .expect("a status");
+    let status: String =
+        sqlx::query_scalar("select status from executions where execution_id = $1::uuid")
+            .bind(id)
+            .fetch_one(&mut connect(program).await)
+            .await
+            .expect("a status");
     matches!(status.as_str(), "completed" | "failed" | "cancelled")
 }
 
@@ -71,11 +84,17 @@ fn check(program: &Program, repository: &Repository, id: &str) {
     let view = program.run(&["show", id, "--json"]).expect_code(0).json();
     assert_eq!(view["status"], "completed", "{view:#}");
     assert_eq!(repository.on_main("answer"), "42");
-    assert_eq!(repository.merges(), 1, "{}", repository.git(&["log", "--graph", "--oneline", "main"]));
+    assert_eq!(
+        repository.merges(),
+        1,
+        "{}",
+        repository.git(&["log", "--graph", "--oneline", "main"])
+    );
     let requests = repository.git(&["for-each-ref", "--format=%(refname)", "refs/heads/longhaul"]);
     assert_eq!(requests.lines().count(), 1, "one change request: {requests}");
     let history = program.run(&["history", id, "--json"]).expect_code(0).json_lines();
-    let sequences: Vec<u64> = history.iter().map(|l| l["sequence"].as_u64().expect("a number")).collect();
+    let sequences: Vec<u64> =
+        history.iter().map(|l| l["sequence"].as_u64().expect("a number")).collect();
     assert_eq!(sequences, (1..=history.len() as u64).collect::<Vec<_>>(), "no event is lost");
     let mut results: HashMap<&str, u32> = HashMap::new();
     for line in history.iter().filter(|l| l["type"] == "StageSucceeded") {
@@ -83,7 +102,11 @@ fn check(program: &Program, repository: &Repository, id: &str) {
     }
     assert_eq!(results.len(), 6);
     assert!(results.values().all(|n| *n == 1), "each result is recorded once: {results:?}");
-    assert_eq!(attempts_after_success(&history), Vec::<String>::new(), "what is done is not done again");
+    assert_eq!(
+        attempts_after_success(&history),
+        Vec::<String>::new(),
+        "what is done is not done again"
+    );
 }
 
 /// Stages that were started although they had succeeded.

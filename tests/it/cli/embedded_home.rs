@@ -73,8 +73,19 @@ async fn short_commands_and_a_killed_database_do_not_disturb_a_worker() {
     let home = Home::new();
     let repository = Repository::new();
     let gate = home.0.path().join("gate");
-    let agent = format!("sh -c 'while ! test -e {}; do sleep 0.05; done; echo 42 > answer'", gate.display());
-    let submit = ["submit", "Fix the answer", "--json", "--repo", &repository.text(), "--agent-command", &agent];
+    let agent = format!(
+        "sh -c 'while ! test -e {}; do sleep 0.05; done; echo 42 > answer'",
+        gate.display()
+    );
+    let submit = [
+        "submit",
+        "Fix the answer",
+        "--json",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        &agent,
+    ];
     home.run(&submit).expect_code(0);
     let mut worker = bare_command(home.0.path(), &["worker"]);
     let worker = worker.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
@@ -128,10 +139,24 @@ async fn wait_for_end(home: &Home) -> Value {
 fn a_run_uses_the_embedded_database_by_itself() {
     let home = Home::new();
     let repository = Repository::new();
-    let arguments = ["run", "Fix the answer", "--json", "--repo", &repository.text(), "--agent-command", GOOD_AGENT];
+    let arguments = [
+        "run",
+        "Fix the answer",
+        "--json",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        GOOD_AGENT,
+    ];
     let view = home.run(&arguments).expect_code(0).json();
     assert_eq!(view["status"], "completed");
-    assert_eq!(home.run(&["db", "psql", "-Atc", "select count(*) from executions"]).expect_code(0).stdout.trim(), "1");
+    assert_eq!(
+        home.run(&["db", "psql", "-Atc", "select count(*) from executions"])
+            .expect_code(0)
+            .stdout
+            .trim(),
+        "1"
+    );
     assert_eq!(home.run(&["db", "stop", "--json"]).expect_code(0).json()["stopped"], true);
     assert_eq!(home.status()["running"], false);
 }

@@ -10,7 +10,9 @@ async fn run(name: &str) -> String {
     let program = Path::new(PROGRAM).parent().expect("a directory").join("examples").join(name);
     let mut command = Command::new(&program);
     command.env("DATABASE_URL", &database.url).env("LONGHAUL_HOME", database.home.path());
-    let output = command.output().unwrap_or_else(|e| panic!("{}: {e}; build it with `cargo build --examples`", program.display()));
+    let output = command.output().unwrap_or_else(|e| {
+        panic!("{}: {e}; build it with `cargo build --examples`", program.display())
+    });
     Ended::of(&output).expect_code(0).stdout
 }
 

@@ -67,7 +67,14 @@ impl Program {
     /// Starts a worker process and leaves it running.
     pub(crate) fn start_worker(&self) -> Running {
         let mut command = self.command(&["worker"]);
-        Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a worker"))
+        Running(
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("a worker"),
+        )
     }
 
     /// Writes a file into the home and says where it is.
@@ -138,7 +145,8 @@ impl Repository {
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
             std::fs::write(&path, content).expect("a file");
             if name.ends_with(".sh") {
-                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+                    .expect("a mode");
             }
         }
         repository.git(&["init", "--quiet", "--initial-branch=main"]);

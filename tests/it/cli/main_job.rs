@@ -13,7 +13,15 @@ async fn a_task_becomes_a_merged_change() {
     let (program, repository) = (Program::new().await, Repository::new());
     let text = "Fix the answer: it must be 42, see `test.sh`";
     let arguments = [
-        "run", text, "--json", "--workflow", "default", "--repo", &repository.text(), "--agent-command", GOOD_AGENT,
+        "run",
+        text,
+        "--json",
+        "--workflow",
+        "default",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        GOOD_AGENT,
     ];
     let view = program.run(&arguments).expect_code(0).json();
     assert_eq!(view["status"], "completed", "{view:#}");
@@ -21,7 +29,8 @@ async fn a_task_becomes_a_merged_change() {
     assert_eq!(view["task"]["affected_files"], json!(["test.sh"]));
     assert_eq!(stage(&view, "code_generation")["output"]["modified_files"], json!(["answer"]));
     assert_eq!(stage(&view, "validation")["output"]["status"], "success");
-    let merged = stage(&view, "deployment")["output"]["version"].as_str().expect("a commit").to_owned();
+    let merged =
+        stage(&view, "deployment")["output"]["version"].as_str().expect("a commit").to_owned();
     assert_eq!(repository.git(&["rev-parse", "main"]), merged);
     assert_eq!(repository.on_main("answer"), "42");
     assert_eq!(repository.merges(), 1);
@@ -38,8 +47,15 @@ async fn red_tests_send_the_work_back_with_what_they_said() {
          grep -q 'answer is 43' $LONGHAUL_PROMPT_FILE && grep -q 'answer is 43' && echo 42 > answer\n",
     );
     let arguments = [
-        "run", "Fix the answer", "--json", "--workflow", "default", "--repo", &repository.text(),
-        "--agent-command", &format!("sh {agent}"),
+        "run",
+        "Fix the answer",
+        "--json",
+        "--workflow",
+        "default",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        &format!("sh {agent}"),
     ];
     let view = program.run(&arguments).expect_code(0).json();
     assert_eq!((view["loops"].as_u64(), view["status"].as_str()), (Some(1), Some("completed")));
@@ -56,8 +72,15 @@ async fn work_that_never_gets_green_ends_failed_and_main_is_untouched() {
     let (program, repository) = (Program::new().await, Repository::new());
     let before = repository.git(&["rev-parse", "main"]);
     let arguments = [
-        "run", "Fix the answer", "--json", "--workflow", "default", "--repo", &repository.text(),
-        "--agent-command", "sh -c 'date +%s%N > answer'",
+        "run",
+        "Fix the answer",
+        "--json",
+        "--workflow",
+        "default",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        "sh -c 'date +%s%N > answer'",
     ];
     let view = program.run(&arguments).expect_code(1).json();
     assert_eq!((view["status"].as_str(), view["loops"].as_u64()), (Some("failed"), Some(3)));
@@ -70,16 +93,35 @@ async fn an_agent_is_told_everything_and_no_secret() {
     let (program, repository) = (Program::new().await, Repository::new());
     let seen = program.database.home.path().join("seen");
     let agent = format!("sh -c 'env > {}; echo 42 > answer'", seen.display());
-    let arguments = ["run", "Fix the answer", "--json", "--repo", &repository.text(), "--agent-command", &agent];
+    let arguments = [
+        "run",
+        "Fix the answer",
+        "--json",
+        "--repo",
+        &repository.text(),
+        "--agent-command",
+        &agent,
+    ];
     let mut command = program.command(&arguments);
-    command.env("GITHUB_TOKEN", "canary-1").env("AWS_SECRET_ACCESS_KEY", "canary-2").env("MY_API_KEY", "canary-3");
+    command
+        .env("GITHUB_TOKEN", "canary-1")
+        .env("AWS_SECRET_ACCESS_KEY", "canary-2")
+        .env("MY_API_KEY", "canary-3");
     let ended = super::harness::Ended::of(&command.output().expect("it runs")).expect_code(0);
     let environment = std::fs::read_to_string(seen).expect("what the agent saw");
     for name in [
-        "LONGHAUL_PROMPT_FILE", "LONGHAUL_EXECUTION_ID", "LONGHAUL_STAGE", "LONGHAUL_ATTEMPT",
-        "LONGHAUL_LOOP", "LONGHAUL_RESULT_FILE", "PATH",
+        "LONGHAUL_PROMPT_FILE",
+        "LONGHAUL_EXECUTION_ID",
+        "LONGHAUL_STAGE",
+        "LONGHAUL_ATTEMPT",
+        "LONGHAUL_LOOP",
+        "LONGHAUL_RESULT_FILE",
+        "PATH",
     ] {
-        assert!(environment.lines().any(|l| l.starts_with(&format!("{name}="))), "{name} is missing");
+        assert!(
+            environment.lines().any(|l| l.starts_with(&format!("{name}="))),
+            "{name} is missing"
+        );
     }
     assert!(!environment.contains("canary"), "{environment}");
     assert!(!environment.contains("DATABASE_URL"), "{environment}");
@@ -93,8 +135,16 @@ async fn twenty_at_once_against_one_repository() {
     let agent = "sh -c 'echo $LONGHAUL_EXECUTION_ID > file-$LONGHAUL_EXECUTION_ID'";
     for n in 0..20 {
         let text = format!("Add file number {n}");
-        let arguments =
-            ["submit", &text, "--workflow", "default", "--repo", &repository.text(), "--agent-command", agent];
+        let arguments = [
+            "submit",
+            &text,
+            "--workflow",
+            "default",
+            "--repo",
+            &repository.text(),
+            "--agent-command",
+            agent,
+        ];
         program.run(&arguments).expect_code(0);
     }
     let worker = program.start_worker();
@@ -119,7 +169,15 @@ async fn settings_of_the_repository_are_used_and_flags_win() {
     let program = Program::new().await;
     let toml = "[agent]\ncommand = \"sh -c 'echo 42 > answer'\"\n[test]\ncommand = \"false\"\n";
     let repository = Repository::with(&[("answer", "41\n"), ("longhaul.toml", toml)]);
-    let fixed = ["run", "Fix the answer", "--json", "--repo", &repository.text(), "--test-command", "grep -qx 42 answer"];
+    let fixed = [
+        "run",
+        "Fix the answer",
+        "--json",
+        "--repo",
+        &repository.text(),
+        "--test-command",
+        "grep -qx 42 answer",
+    ];
     let view = program.run(&fixed).expect_code(0).json();
     assert_eq!(stage(&view, "testing")["output"]["command"], "grep -qx 42 answer");
 }

@@ -257,7 +257,12 @@ fn command(world: &World, this: &Try) -> Command {
         }
         Try::Interrupt(s) => {
             let (stage, attempt) = runs(s);
-            Command::Interrupt { stage, attempt, reason: "drained".to_owned() }
+            Command::Interrupt {
+                stage,
+                attempt,
+                reason: "drained".to_owned(),
+                cost: Cost::default(),
+            }
         }
         Try::Step(s, key) => {
             let (stage, attempt) = runs(s);

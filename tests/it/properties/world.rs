@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use longhaul::workflow::command::{Command, Refusal};
 use longhaul::workflow::decide::decide;
 use longhaul::workflow::definition::{Definition, Limits};
-use longhaul::workflow::event::{Event, Happened, Request};
+use longhaul::workflow::event::{Cost, Event, Happened, Request};
 use longhaul::workflow::evolve::evolve;
 use longhaul::workflow::next::{Action, Wake, advance, next, wake};
 use longhaul::workflow::state::{Execution, StageState};
@@ -287,7 +287,12 @@ fn waited_for(stage: &longhaul::workflow::state::Stage) -> Option<String> {
 fn success(stage: &str, attempt: u32, halts: bool) -> Command {
     let (stage, output, log_digest) = (stage.to_owned(), json!({"n": 9}), None);
     if halts {
-        return Command::Interrupt { stage, attempt, reason: "the execution ends".to_owned() };
+        return Command::Interrupt {
+            stage,
+            attempt,
+            reason: "the execution ends".to_owned(),
+            cost: Cost::default(),
+        };
     }
     Command::Succeed { stage, attempt, output, cost: Default::default(), log_digest }
 }

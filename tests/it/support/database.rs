@@ -53,7 +53,10 @@ impl TestDatabase {
     }
 
     /// The same with settings of the environment.
-    pub(crate) fn builder_with(&self, environment: &'static [(&'static str, &'static str)]) -> Builder {
+    pub(crate) fn builder_with(
+        &self,
+        environment: &'static [(&'static str, &'static str)],
+    ) -> Builder {
         let ask = |name: &str| {
             let given = environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
             given.or_else(|| quick(name))
@@ -82,7 +85,9 @@ impl Drop for TestDatabase {
             if let Ok(runtime) = runtime {
                 runtime.block_on(async {
                     if let Ok(mut admin) = PgConnection::connect(&admin_url).await {
-                        let _ = admin.execute(format!("drop database {name} with (force)").as_str()).await;
+                        let _ = admin
+                            .execute(format!("drop database {name} with (force)").as_str())
+                            .await;
                     }
                 });
             }
@@ -137,11 +142,12 @@ async fn template(root: &Path, attachment: &Attachment) -> String {
     let lock = File::create(root.join("template.lock")).expect("a lock file");
     lock.lock().expect("the template's lock");
     let mut admin = PgConnection::connect(&attachment.url("postgres")).await.expect("the cluster");
-    let known: Option<String> = sqlx::query_scalar("select datname::text from pg_database where datname = $1")
-        .bind(&name)
-        .fetch_optional(&mut admin)
-        .await
-        .expect("a list of databases");
+    let known: Option<String> =
+        sqlx::query_scalar("select datname::text from pg_database where datname = $1")
+            .bind(&name)
+            .fetch_optional(&mut admin)
+            .await
+            .expect("a list of databases");
     if known.is_none() {
         drop_leftovers(&mut admin).await;
         let raw = format!("{name}_raw");
@@ -166,7 +172,8 @@ async fn template(root: &Path, attachment: &Attachment) -> String {
 
 async fn drop_leftovers(admin: &mut PgConnection) {
     let statement = "select datname::text from pg_database where datname like 't\\_%' or datname like 'template\\_%'";
-    let names: Vec<String> = sqlx::query_scalar(statement).fetch_all(&mut *admin).await.expect("databases");
+    let names: Vec<String> =
+        sqlx::query_scalar(statement).fetch_all(&mut *admin).await.expect("databases");
     for name in names {
         // Somebody else's run may use it still.
         let _ = admin.execute(format!("drop database {name}").as_str()).await;
@@ -175,8 +182,10 @@ async fn drop_leftovers(admin: &mut PgConnection) {
 
 fn migrations_hash() -> u64 {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(directory).expect("migrations").map(|e| e.expect("a file").path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
+        .expect("migrations")
+        .map(|e| e.expect("a file").path())
+        .collect();
     files.sort();
     let mut hasher = DefaultHasher::new();
     for file in files {

@@ -28,7 +28,8 @@ impl Proxy {
     pub(crate) fn before(url: &str) -> Proxy {
         let socket = socket(url);
         let directory = tempfile::tempdir().expect("a directory");
-        let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).expect("a socket");
+        let listener =
+            UnixListener::bind(directory.path().join(".s.PGSQL.5432")).expect("a socket");
         let control = Arc::new(Control::default());
         let shared = Arc::clone(&control);
         tokio::spawn(async move {
