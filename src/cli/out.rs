@@ -95,6 +95,15 @@ pub(super) fn short(id: uuid::Uuid) -> String {
     text[text.len() - 12..].to_owned()
 }
 
+/// The first line of a text, cut where a row of a table has to end.
+pub(super) fn clipped(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(88) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line.to_owned(),
+    }
+}
+
 /// How long something took, for people.
 pub(super) fn duration(ms: i64) -> String {
     match ms {

@@ -194,7 +194,7 @@ fn stage_cells(stage: &StageView) -> Vec<String> {
 fn brief(stage: &StageView) -> String {
     if let Some(error) = stage.error.as_ref().and_then(|e| e.get("message")).and_then(Value::as_str)
     {
-        return error.lines().next().unwrap_or_default().chars().take(100).collect();
+        return out::clipped(error);
     }
     let Some(output) = &stage.output else { return String::new() };
     let text = |key: &str| {
@@ -215,7 +215,7 @@ fn brief(stage: &StageView) -> String {
         }
         _ => first(&["summary", "status", "decision", "exit_code"]),
     };
-    said.unwrap_or_default().lines().next().unwrap_or_default().chars().take(100).collect()
+    out::clipped(&said.unwrap_or_default())
 }
 
 fn indent(text: &str) -> String {
