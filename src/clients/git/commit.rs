@@ -82,9 +82,17 @@ pub(super) async fn list(
 
 /// Whether a commit was made for the execution.
 pub async fn made_for(git: &Git<'_>, commit: &str, execution: Uuid) -> Result<bool, GitError> {
+    Ok(execution_of(git, commit).await? == execution.to_string())
+}
+
+/// Whether a commit was made by us.
+pub(super) async fn is_ours(git: &Git<'_>, commit: &str) -> Result<bool, GitError> {
+    Ok(!execution_of(git, commit).await?.is_empty())
+}
+
+async fn execution_of(git: &Git<'_>, commit: &str) -> Result<String, GitError> {
     let format = format!("--format=%(trailers:key={EXECUTION},valueonly)");
-    let said = git.text(["log", "-n", "1", &format, commit, "--"]).await?;
-    Ok(said == execution.to_string())
+    git.text(["log", "-n", "1", &format, "--end-of-options", commit, "--"]).await
 }
 
 /// The message of the commit of an attempt.

@@ -185,7 +185,8 @@ impl<'l> Git<'l> {
         let mut tries = 0;
         loop {
             let output = self.call(args, input).await?;
-            let in_the_way = lock_file_in(&output).filter(|_| tries < LOCK_TRIES);
+            let in_the_way = lock_file_in(&output.stderr);
+            let in_the_way = in_the_way.filter(|_| output.code != 0 && tries < LOCK_TRIES);
             let Some(path) = in_the_way else { return Ok(output) };
             tries += 1;
             if self.lock.is_some() {
@@ -282,13 +283,10 @@ impl<'l> Git<'l> {
 const OUTPUT_BYTES_MAX: u64 = 64_000_000;
 
 /// The lock file that a call met, in git's words: `Unable to create '/x/index.lock': File exists.`
-fn lock_file_in(output: &Output) -> Option<PathBuf> {
-    let said = &output.stderr;
-    if output.code == 0 || !said.contains(".lock': File exists") {
-        return None;
-    }
-    let from = said.split_once("Unable to create '")?.1;
-    Some(PathBuf::from(from.split_once("': File exists")?.0))
+pub(super) fn lock_file_in(words: &str) -> Option<PathBuf> {
+    let from = words.split_once("Unable to create '")?.1;
+    let path = from.split_once("': File exists")?.0;
+    path.ends_with(".lock").then(|| PathBuf::from(path))
 }
 
 fn shorten(args: &[String]) -> String {

@@ -17,6 +17,8 @@ const HELPER: &str = "stages::tests::killed::helper_worker";
 /// may leave a lock of git in the user's repository, which is for a person to remove.
 const KILLS: &str = "LONGHAUL_TEST_KILLS";
 const KILL_ALL: &str = "LONGHAUL_TEST_KILL_ALL";
+/// A slow machine may never get to the end between two kills.
+const KILLS_EACH_MAX: u32 = 6;
 
 fn start(world: &Path) -> Child {
     let me = std::env::current_exe().expect("path");
@@ -47,6 +49,10 @@ fn one_execution(tried: &mut u32) -> u32 {
     let mut killed = 0;
     loop {
         let mut worker = start(world.path());
+        if killed == KILLS_EACH_MAX {
+            assert!(worker.wait().expect("waited").success(), "in the end it succeeds");
+            break;
+        }
         // The golden ratio spreads the moments evenly over the time that the rest may take.
         std::thread::sleep(Duration::from_millis(u64::from(*tried * 927 % 1_500)));
         *tried += 1;

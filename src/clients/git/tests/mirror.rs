@@ -114,6 +114,25 @@ async fn references_move_by_compare_and_swap() {
 }
 
 #[tokio::test]
+async fn a_lock_that_we_left_when_we_died_is_removed_and_no_other() {
+    let bench = bench().await;
+    let round =
+        Round { execution: Uuid::nil(), stage: "code".to_owned(), branch: 1, repair_loop: 0 };
+    let text = message("Title", "", &round, 1);
+    let tree = bench.capture().await;
+    let ours = bench.mirror.commit(&tree, &[&bench.base], &text).await.expect("committed");
+    let git = bench.mirror.git();
+    let lock = bench.mirror.dir().join("refs/longhaul/x.lock");
+    std::fs::create_dir_all(lock.parent().expect("parent")).expect("made");
+    for (content, is_dead) in [(ours.as_str(), true), (&bench.base, false), ("", false)] {
+        std::fs::write(&lock, format!("{content}\n")).expect("written");
+        let moved = move_ref(&git, "refs/longhaul/x", &tree, Expected::Anything).await;
+        assert_eq!(moved.is_ok(), is_dead, "{content}: {moved:?}");
+        assert_ne!(lock.exists(), is_dead);
+    }
+}
+
+#[tokio::test]
 async fn a_sha256_repository_works_too() {
     let dir = tempfile::tempdir().expect("directory");
     let init = ["init", "--quiet", "--object-format=sha256", "--initial-branch=main"];
