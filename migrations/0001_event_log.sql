@@ -82,6 +82,7 @@ create table workers (
     slots         integer not null,
     labels        text[] not null default '{}',
     version       text not null,
+    lease_ms      bigint not null check (lease_ms > 0),
     started_at    timestamptz not null default clock_timestamp(),
     heartbeat_at  timestamptz not null default clock_timestamp(),
     draining      boolean not null default false

@@ -74,10 +74,15 @@ pub(super) async fn signal(session: &Session, args: &Signal) -> Done {
 pub(super) async fn approve(session: &Session, args: &Reasoned, decision: &str) -> Done {
     let (engine, id) = open(session, &args.id).await?;
     let state = engine.state(id).await?;
-    let waits = state.stages.iter().any(|s| {
-        matches!(&s.state, StageState::Waiting { signal: Some(name), .. } if name == "approval")
+    // The key makes a second person's word for the same wait harmless: it must not lie in the inbox
+    // and pass the next gate unseen.
+    let key = state.stages.iter().find_map(|stage| match &stage.state {
+        StageState::Waiting { signal: Some(name), attempt, since, .. } if name == "approval" => {
+            Some(format!("approval/{}/{attempt}/{}", stage.name, since.timestamp_micros()))
+        }
+        _ => None,
     });
-    if !waits {
+    if key.is_none() {
         let status = state.status().as_str();
         return Err(CliError::Refused(format!(
             "execution {id} is {status}; nothing waits for approval"
@@ -85,6 +90,6 @@ pub(super) async fn approve(session: &Session, args: &Reasoned, decision: &str) 
     }
     let by = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
     let payload = json!({"decision": decision, "by": by, "comment": args.reason});
-    let result = engine.signal(id, "approval", payload, None, &args.reason).await;
+    let result = engine.signal(id, "approval", payload, key, &args.reason).await;
     done(session, id, result, if decision == "approve" { "approved" } else { "rejected" })
 }

@@ -112,7 +112,11 @@ async fn migrate(session: &Session) -> Done {
     // Opening migrates; a schema that is newer than the program is refused there.
     let engine = session.open().await?;
     engine.close().await;
-    out::line("the schema is up to date");
+    if session.json() {
+        out::json(&json!({"migrated": true}));
+    } else {
+        out::line("the schema is up to date");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -145,6 +149,16 @@ fn external_psql(url: &str, arguments: &[OsString]) -> Result<Command, CliError>
     let wrong = |_| CliError::Usage("the database URL cannot be read".to_owned());
     let mut url: reqwest::Url = url.parse().map_err(wrong)?;
     let mut command = Command::new("psql");
+    let in_query = url.query_pairs().find(|(k, _)| k == "password").map(|(_, v)| v.into_owned());
+    if let Some(password) = in_query {
+        command.env("PGPASSWORD", password);
+        let kept: Vec<(String, String)> = url
+            .query_pairs()
+            .filter(|(k, _)| k != "password")
+            .map(|(k, v)| (k.into_owned(), v.into_owned()))
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(kept);
+    }
     if let Some(password) = url.password() {
         command.env("PGPASSWORD", percent_decoded(password));
         // Only a URL without a host refuses this, and that one has no password.
@@ -179,5 +193,9 @@ mod tests {
         assert_eq!(arguments, ["postgres://me@host/db", "-c"]);
         let password = command.get_envs().find(|(name, _)| *name == "PGPASSWORD");
         assert_eq!(password.and_then(|(_, value)| value), Some("p@ss%".as_ref()));
+        let command = external_psql("postgres://me@host/db?password=p&sslmode=prefer", &[]);
+        let command = command.expect("a command");
+        let arguments: Vec<_> = command.get_args().collect();
+        assert_eq!(arguments, ["postgres://me@host/db?sslmode=prefer"]);
     }
 }

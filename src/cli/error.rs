@@ -71,7 +71,7 @@ impl CliError {
 fn of_store(error: &StoreError) -> u8 {
     match error {
         StoreError::NotFound { .. } => 3,
-        StoreError::Ambiguous { .. } => 2,
+        StoreError::Ambiguous { .. } | StoreError::Url(_) => 2,
         StoreError::Unreachable(_) | StoreError::Schema(_) | StoreError::NotDurable(_) => 5,
         StoreError::Refused(_) | StoreError::Unreadable { .. } => 5,
     }
@@ -101,6 +101,7 @@ fn of_submit(error: &SubmitError) -> u8 {
         | SubmitError::Settings(_)
         | SubmitError::Repository(_)
         | SubmitError::Preflight(_)
+        | SubmitError::EmptyKey
         | SubmitError::Input(_) => 2,
     }
 }

@@ -3,7 +3,7 @@
 use super::args::Logs;
 use super::session::Session;
 use super::{Done, out};
-use crate::store::LogChunk;
+use crate::store::{LOG_PAGE, LogChunk};
 use crate::workflow::state::Status;
 use serde_json::json;
 use std::process::ExitCode;
@@ -26,9 +26,13 @@ pub(super) async fn logs(session: &Session, args: &Logs) -> Done {
     let mut last: Option<LogChunk> = None;
     loop {
         let chunks = engine.store().logs(id, args.stage.as_deref(), last.as_ref()).await?;
+        let is_full_page = chunks.len() >= LOG_PAGE;
         for chunk in chunks {
             print(session, last.as_ref(), &chunk);
             last = Some(chunk);
+        }
+        if is_full_page {
+            continue;
         }
         if !args.follow || is_ended {
             break;

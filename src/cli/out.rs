@@ -16,14 +16,20 @@ pub(super) fn set_color(color: Color) {
 
 /// A line of a result.
 pub(super) fn line(text: impl AsRef<str>) {
-    // A reader that went away (`| head`) is no error.
-    let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
+    written(writeln!(std::io::stdout(), "{}", text.as_ref()));
 }
 
 /// Text of a result, as it is.
 pub(super) fn raw(text: &str) {
     let mut stdout = std::io::stdout();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+}
+
+/// A reader that went away (`| head`) is no error, but there is nothing left to do for it either.
+fn written(result: std::io::Result<()>) {
+    if result.is_err_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+        std::process::exit(0);
+    }
 }
 
 /// A JSON document.

@@ -63,18 +63,26 @@ pub(super) async fn carry_out(
     // On Ctrl-C what runs is cut off at once; its events say so, and any worker goes on with it.
     let options = WorkerOptions { only: Some(id), slots: 1, drain: Duration::ZERO, ..base };
     let worker = engine.worker_with(options);
-    let work = tokio::spawn({
+    let mut work = tokio::spawn({
         let stop = stop.clone();
         async move { worker.run(stop).await }
     });
     let ended = tokio::select! {
-        ended = follow::follow(engine, id, session.json()) => Some(ended?),
-        () = stop.cancelled() => None,
+        ended = follow::follow(engine, id, session.json()) => ended.map(Some),
+        () = stop.cancelled() => Ok(None),
+        // A worker ends by itself only when it cannot work at all.
+        broken = &mut work => match broken {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(error) => return Err(CliError::OutOfReach(format!("the worker broke down: {error}"))),
+        },
     };
     stop.cancel();
-    if let Ok(Err(error)) = work.await {
-        out::note(&format!("the worker ended with an error: {error}"));
+    if !work.is_finished() {
+        // What it still held is queued by then; its own end is not the outcome.
+        let _ = work.await;
     }
+    let ended = ended?;
     if ended.is_none() {
         out::note(&format!(
             "interrupted; execution {id} is kept: `longhaul worker` goes on with it"

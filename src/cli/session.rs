@@ -29,7 +29,7 @@ impl Session {
             globals.database_url.iter().map(|url| ("DATABASE_URL", url.clone())).collect();
         let ask = |name: &str| std::env::var(name).ok();
         let settings = Settings::read(&ask, file.as_deref(), &flags)?;
-        start_logging(&settings, globals.verbose);
+        start_logging(&settings, globals.verbose)?;
         Ok(Session { globals, settings, home })
     }
 
@@ -85,7 +85,7 @@ fn actor() -> String {
     format!("{}@{host}", user.unwrap_or_else(|_| "somebody".to_owned()))
 }
 
-fn start_logging(settings: &Settings, verbose: u8) {
+fn start_logging(settings: &Settings, verbose: u8) -> Result<(), CliError> {
     let level = match verbose {
         0 if settings.switch("ENABLE_DETAILED_LOGGING") => "longhaul=debug,warn",
         0 => "error",
@@ -93,11 +93,17 @@ fn start_logging(settings: &Settings, verbose: u8) {
         _ => "longhaul=debug,info",
     };
     let filter = settings.text("LONGHAUL_LOG").unwrap_or(level);
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let wrong = |e| {
+        CliError::Usage(format!(
+            "LONGHAUL_LOG=`{filter}` is no log filter: {e}; write for example longhaul=debug,sqlx=warn"
+        ))
+    };
+    let filter = EnvFilter::try_new(filter).map_err(wrong)?;
     // A second call in one process (tests) keeps the first.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
         .try_init();
+    Ok(())
 }

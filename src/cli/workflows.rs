@@ -6,7 +6,6 @@ use super::session::Session;
 use super::{Done, out};
 use crate::engine::{WorkflowError, read_definition};
 use crate::stages::builtin;
-use crate::workflow::catalog;
 use crate::workflow::definition::{Definition, slug};
 use crate::workflow::validate::problems;
 use serde_json::json;
@@ -40,17 +39,9 @@ async fn list(session: &Session) -> Done {
 }
 
 async fn show(session: &Session, name: &str) -> Done {
-    // The six need no database.
-    let definition = match catalog::find(name).filter(|_| session.settings.database_url().is_none())
-    {
-        Some(definition) => definition,
-        None => {
-            let engine = session.open().await?;
-            let found = engine.find_workflow(name).await?;
-            engine.close().await;
-            found
-        }
-    };
+    let engine = session.open().await?;
+    let definition = engine.find_workflow(name).await?;
+    engine.close().await;
     out::json(&definition);
     Ok(ExitCode::SUCCESS)
 }

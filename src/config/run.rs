@@ -212,8 +212,8 @@ pub fn merge(base: &mut Value, over: &Value) {
     }
 }
 
-/// Turns `["agent.command=x", ...]` into an object. A value that reads as JSON is that JSON
-/// (numbers, booleans, lists), anything else is text.
+/// Turns `["agent.command=x", ...]` into an object. Numbers, switches and lists are read as JSON;
+/// everything else is text, so that a command may be called `true`.
 pub fn from_assignments(assignments: &[String]) -> Result<Value, SettingsError> {
     let mut out = Value::Object(Map::new());
     for assignment in assignments {
@@ -222,7 +222,9 @@ pub fn from_assignments(assignments: &[String]) -> Result<Value, SettingsError> 
         if key.is_empty() || key.split('.').any(str::is_empty) {
             return Err(shape());
         }
-        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+        let is_json = key == "deploy.merge" || key.starts_with("limits.") || key.ends_with(".env");
+        let json = is_json.then(|| serde_json::from_str(text).ok()).flatten();
+        let value = json.unwrap_or_else(|| Value::String(text.to_owned()));
         let nested = key
             .rsplit('.')
             .fold(value, |inner, name| Value::Object(Map::from_iter([(name.to_owned(), inner)])));
@@ -240,6 +242,13 @@ mod tests {
     fn assignments_nest_and_read_json() {
         let said = ["agent.command=./fix it".to_owned(), "limits.output_mb=3".to_owned()];
         let expected = json!({"agent": {"command": "./fix it"}, "limits": {"output_mb": 3}});
+        assert_eq!(from_assignments(&said), Ok(expected));
+    }
+
+    #[test]
+    fn a_command_may_be_called_true() {
+        let said = ["test.setup=true".to_owned(), "deploy.merge=false".to_owned()];
+        let expected = json!({"test": {"setup": "true"}, "deploy": {"merge": false}});
         assert_eq!(from_assignments(&said), Ok(expected));
     }
 

@@ -216,14 +216,32 @@ impl Settings {
                 settings.set(spec, value.clone(), Origin::Flag)?;
             }
         }
+        settings.check_together()?;
         Ok(settings)
+    }
+
+    /// A worker that beats too seldom would be buried alive.
+    fn check_together(&self) -> Result<(), ConfigError> {
+        let lease = self.number("LONGHAUL_LEASE_MS");
+        let (value, origin) = &self.values["LONGHAUL_HEARTBEAT_MS"];
+        if self.number("LONGHAUL_HEARTBEAT_MS") <= lease / 3 {
+            return Ok(());
+        }
+        Err(ConfigError::Value {
+            name: "LONGHAUL_HEARTBEAT_MS".to_owned(),
+            value: value.clone(),
+            origin: origin_text(origin),
+            expected: format!("it must be at most a third of LONGHAUL_LEASE_MS={lease}"),
+            example: (lease / 20).max(50).to_string(),
+        })
     }
 
     fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let file = path.display().to_string();
         let wrong = |reason: String| ConfigError::File { file: file.clone(), reason };
         let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-        let table: Map<String, Value> = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let table: Map<String, Value> =
+            toml::from_str(&text).map_err(|e| wrong(without_text(&text, &e)))?;
         for (key, value) in table {
             if RUN_KEYS.contains(&key.as_str()) {
                 self.run[key] = value;
@@ -242,6 +260,7 @@ impl Settings {
     }
 
     fn set(&mut self, spec: &Spec, value: String, origin: Origin) -> Result<(), ConfigError> {
+        let value = value.trim().to_owned();
         check(spec, &value, &origin)?;
         if matches!(spec.kind, Kind::Secret) {
             let is_set = !value.is_empty();
@@ -336,6 +355,13 @@ fn origin_text(origin: &Origin) -> String {
     }
 }
 
+/// Where and what, but never the line itself: it may hold a password.
+fn without_text(text: &str, error: &toml::de::Error) -> String {
+    let start = error.span().map_or(0, |span| span.start).min(text.len());
+    let line = text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count() + 1;
+    format!("line {line}: {}", error.message())
+}
+
 /// The key in the file: the variable in lower case, without our prefix.
 fn key_of(spec: &Spec) -> String {
     spec.env.trim_start_matches("LONGHAUL_").to_lowercase()
@@ -368,6 +394,25 @@ mod tests {
         let flags = [("MAX_PARALLEL_TASKS", "5".to_owned())];
         let settings = Settings::read(&|_| None, None, &flags).expect("settings");
         assert_eq!(settings.number("MAX_PARALLEL_TASKS"), 5);
+    }
+
+    #[test]
+    fn a_broken_file_is_told_without_its_text() {
+        let file = "database_url = \"postgres://u:hunter2@h/db\nmax_parallel_tasks = 3\n";
+        let said = read(&[], Some(file)).expect_err("refused").to_string();
+        assert!(said.contains("line 1") && !said.contains("hunter2"), "{said}");
+    }
+
+    #[test]
+    fn space_around_a_value_does_not_count() {
+        let settings = read(&[("LONGHAUL_LEASE_MS", " 9000\n")], None).expect("settings");
+        assert_eq!(settings.number("LONGHAUL_LEASE_MS"), 9_000);
+    }
+
+    #[test]
+    fn a_heartbeat_must_fit_into_the_lease() {
+        let said = read(&[("LONGHAUL_HEARTBEAT_MS", "10000")], None).expect_err("refused");
+        assert!(said.to_string().contains("a third of LONGHAUL_LEASE_MS=20000"), "{said}");
     }
 
     #[test]

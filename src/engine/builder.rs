@@ -12,8 +12,8 @@ use crate::workflow::definition::Definition;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where the events live.
-#[derive(Clone, Debug)]
+/// Where the events live. A URL may hold a password, so that it is not shown.
+#[derive(Clone)]
 pub enum Database {
     /// A Postgres of version 15 or newer, by URL.
     Url(String),

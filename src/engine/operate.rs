@@ -124,13 +124,17 @@ impl Longhaul {
         let stop = CancellationToken::new();
         let options = WorkerOptions { only: Some(id), slots: 1, ..self.worker_options() };
         let worker = self.worker_with(options);
-        let work = tokio::spawn({
+        let mut work = tokio::spawn({
             let stop = stop.clone();
             async move { worker.run(stop).await }
         });
-        let ended = self.wait_for_end(id).await;
+        let ended = tokio::select! {
+            ended = self.wait_for_end(id) => ended,
+            // A worker ends by itself only when it cannot work at all.
+            broken = &mut work => return Err(broken_worker(broken)),
+        };
         stop.cancel();
-        // The worker's own end is not the execution's: that is what was asked for.
+        // What it still held is queued by then; its own end is not the outcome.
         let _ = work.await;
         ended
     }
@@ -161,5 +165,15 @@ impl Longhaul {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+fn broken_worker(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) -> ProcessError {
+    match ended {
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(())) => {
+            StoreError::Refused("the worker ended before the execution".to_owned()).into()
+        }
+        Err(error) => StoreError::Refused(format!("the worker broke down: {error}")).into(),
     }
 }

@@ -66,6 +66,9 @@ pub enum SubmitError {
     /// The input.
     #[error("the input must be a JSON object, not {0}")]
     Input(String),
+    /// An empty key would make every submission the first one.
+    #[error("the idempotency key is empty; leave it out, or give one that is this request's own")]
+    EmptyKey,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,6 +84,9 @@ impl Longhaul {
     /// Creates a task and requests its execution; returns at once. A known idempotency key returns
     /// what it made the first time.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
+        if submission.idempotency_key.as_deref() == Some("") {
+            return Err(SubmitError::EmptyKey);
+        }
         if let Some(key) = &submission.idempotency_key
             && let Some(known) = self.store.submission(key).await?
         {
@@ -218,7 +224,11 @@ fn name_of(source: &Source) -> String {
 fn repository_file(path: &Path) -> Result<Option<(String, Value)>, SettingsError> {
     let file = path.join("longhaul.toml");
     let origin = file.display().to_string();
-    let Ok(text) = std::fs::read_to_string(&file) else { return Ok(None) };
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(SettingsError::Value { origin, problem: error.to_string() }),
+    };
     let mut layer = json!({});
     let value: Value = toml::from_str(&text)
         .map_err(|e| SettingsError::Value { origin: origin.clone(), problem: e.to_string() })?;

@@ -60,7 +60,10 @@ mod tests {
             actor: "test",
         };
         let hash = hex::encode(link(&GENESIS, &header, r#"{"type":"ExecutionCompleted"}"#));
-        assert_eq!(hash, "ec8e3ff2b166c38754db4ff747e11abf6b3595dbdfbf86cd57a14efaf6d7811f", "as another program computed it");
+        assert_eq!(
+            hash, "ec8e3ff2b166c38754db4ff747e11abf6b3595dbdfbf86cd57a14efaf6d7811f",
+            "as another program computed it"
+        );
         let other = link(&GENESIS, &EventHeader { sequence: 2, ..header }, "");
         assert_ne!(other, link(&GENESIS, &header, ""));
     }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
-/// How to connect.
-#[derive(Clone, Debug)]
+/// How to connect. Its URL may hold a password, so that it is not shown.
+#[derive(Clone)]
 pub struct Connect {
     /// A Postgres URL; `host` may be a directory with a socket.
     pub url: String,
@@ -52,7 +52,7 @@ impl Store {
     /// Connects and refuses a database that would lose what it acknowledges. Does not migrate.
     pub async fn connect(connect: &Connect) -> Result<Store, StoreError> {
         let options = PgConnectOptions::from_str(&connect.url)
-            .map_err(|e| StoreError::Refused(format!("the database URL cannot be read: {e}")))?
+            .map_err(|e| StoreError::Url(e.to_string()))?
             .application_name("longhaul");
         let pool = PgPoolOptions::new()
             .max_connections(connect.connections)
@@ -71,6 +71,9 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         MIGRATOR.run(&self.pool).await.map_err(|e| match e {
             sqlx::migrate::MigrateError::Execute(e) => e.into(),
+            sqlx::migrate::MigrateError::VersionMissing(n) => StoreError::Schema(format!(
+                "migration {n} is unknown here: a newer version made it; use that"
+            )),
             other => StoreError::Schema(other.to_string()),
         })
     }

@@ -10,6 +10,11 @@ pub enum StoreError {
         "the database is out of reach: {0}; check that it runs, or give another by --database-url"
     )]
     Unreachable(String),
+    /// A URL that is none.
+    #[error(
+        "the database URL cannot be read: {0}; write postgres://USER@HOST/DATABASE in DATABASE_URL or --database-url"
+    )]
+    Url(String),
     /// The database answered, and the answer was no.
     #[error("the database refused a statement: {0}")]
     Refused(String),
@@ -40,9 +45,7 @@ pub enum StoreError {
         count: usize,
     },
     /// The schema is older or newer than the program.
-    #[error(
-        "the database's schema does not fit this version of longhaul: {0}; run `longhaul db migrate`"
-    )]
+    #[error("the database's schema does not fit this version of longhaul: {0}")]
     Schema(String),
     /// A setting of the database would lose what we acknowledge.
     #[error(

@@ -6,6 +6,9 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+/// Chunks that are read at once.
+pub const LOG_PAGE: usize = 1_000;
+
 /// A piece of the log of an attempt.
 #[derive(Clone, Debug, FromRow, PartialEq)]
 pub struct LogChunk {
@@ -37,7 +40,7 @@ select execution_id, stage, attempt, chunk, at, content
    and ($2::text is null or stage = $2)
    and ($3::timestamptz is null or (at, stage, attempt, chunk) > ($3, $4, $5, $6))
  order by at, stage, attempt, chunk
- limit 1000";
+ limit $7";
 
 const ATTEMPT: &str = r"/* log of an attempt */
 select execution_id, stage, attempt, chunk, at, content
@@ -77,7 +80,7 @@ impl Store {
         Ok(())
     }
 
-    /// Chunks of an execution in the order of writing, after `after`; at most 1,000.
+    /// Chunks of an execution in the order of writing, after `after`; at most `LOG_PAGE`.
     pub async fn logs(
         &self,
         execution_id: Uuid,
@@ -91,6 +94,7 @@ impl Store {
             .bind(after.map_or("", |c| &c.stage))
             .bind(after.map_or(0, |c| c.attempt))
             .bind(after.map_or(0, |c| c.chunk))
+            .bind(LOG_PAGE as i64)
             .fetch_all(&self.pool)
             .await?;
         Ok(rows)

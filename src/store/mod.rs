@@ -22,7 +22,7 @@ pub use chain::{EventHeader, GENESIS, link};
 pub use connect::{Connect, Store};
 pub use error::{AppendError, StoreError};
 pub use executions::{ExecutionRow, Filter, Loaded, Stored};
-pub use logs::LogChunk;
+pub use logs::{LOG_PAGE, LogChunk};
 pub use metrics::Metrics;
 pub use queue::Claimed;
 pub use tasks::{NewExecution, NewTask, Submitted, TaskRow};

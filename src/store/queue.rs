@@ -6,7 +6,6 @@
 use super::connect::Store;
 use super::error::StoreError;
 use chrono::{DateTime, Utc};
-use std::time::Duration;
 use uuid::Uuid;
 
 /// An execution that is ours now.
@@ -26,16 +25,17 @@ update queue set ready = true
                          where not ready and wake_at <= $1
                          order by wake_at limit 1000 for update skip locked)";
 
-/// `skip locked`: claimers never wait for each other. An execution that somebody holds although it
-/// stands in the queue is left alone; its row goes, because its holder queues it again by itself.
-/// A worker that was declared dead gets nothing, though it may not know yet.
+/// `skip locked`: claimers wait neither for each other nor for an append. Both rows are locked in one
+/// go: an append locks the execution first and the queue after it, and must never wait for us in the
+/// other order. An execution that somebody holds although it stands in the queue is left alone. A worker that was declared dead gets nothing, though it may not know yet.
 const CLAIM: &str = r"/* claim */
 with picked as (
     select execution_id, row_number() over () as place
-      from (select execution_id from queue
-             where ready and ($4::uuid is null or execution_id = $4)
+      from (select q.execution_id
+              from queue q join executions e using (execution_id)
+             where q.ready and e.worker_id is null and ($4::uuid is null or q.execution_id = $4)
                and exists (select from workers where worker_id = $1)
-             order by priority desc, wake_at limit $2 for update skip locked) q
+             order by q.priority desc, q.wake_at limit $2 for update of q, e skip locked) p
 ), taken as (
     delete from queue using picked where queue.execution_id = picked.execution_id
 )
@@ -52,7 +52,7 @@ with freed as (
     returning execution_id, priority
 )
 insert into queue (execution_id, ready, priority, wake_at)
-select execution_id, false, priority, clock_timestamp() + make_interval(secs => $3) from freed
+select execution_id, false, priority, $3 from freed
 on conflict (execution_id) do nothing";
 
 /// When the next sleeper wakes.
@@ -79,17 +79,17 @@ impl Store {
         Ok(rows.into_iter().map(|(execution_id, fence)| Claimed { execution_id, fence }).collect())
     }
 
-    /// Puts a claimed execution back, as it is, to be taken up after `delay`; for a driver that
-    /// could not go on. Harmless when somebody else has it already.
+    /// Puts a claimed execution back, as it is, to be taken up at `not_before`; for a driver
+    /// that could not go on. Harmless when somebody else has it already.
     pub async fn free_execution(
         &self,
         claimed: Claimed,
-        delay: Duration,
+        not_before: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         sqlx::query(FREE)
             .bind(claimed.execution_id)
             .bind(claimed.fence)
-            .bind(delay.as_secs_f64())
+            .bind(not_before)
             .execute(&self.pool)
             .await?;
         Ok(())

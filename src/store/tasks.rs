@@ -14,6 +14,7 @@ use crate::workflow::state::Execution;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sqlx::FromRow;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A task to be created.
@@ -69,6 +70,9 @@ pub struct TaskRow {
     /// When it was created.
     pub created_at: DateTime<Utc>,
 }
+
+/// How often a submission is tried again when the database is away.
+const SUBMIT_TRIES: u32 = 5;
 
 const SUBMIT: &str = r"/* submit */
 with task as (
@@ -138,6 +142,30 @@ impl Store {
     }
 
     async fn submit_row(
+        &self,
+        task: Option<&NewTask>,
+        execution: &NewExecution,
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Submitted, StoreError> {
+        let mut tries = 0;
+        loop {
+            let error = match self.try_submit(task, execution, actor, now).await {
+                Err(error) if error.may_pass() && tries < SUBMIT_TRIES => error,
+                other => return other,
+            };
+            tries += 1;
+            tracing::warn!(%error, "the submission is looked up, and tried again");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            // The answer may have been lost after the commit: what is in is not sent again.
+            if let Ok(row) = self.execution_row(execution.execution_id).await {
+                let (task_id, execution_id) = (row.task_id, row.execution_id);
+                return Ok(Submitted { task_id, execution_id, repeated: false });
+            }
+        }
+    }
+
+    async fn try_submit(
         &self,
         task: Option<&NewTask>,
         execution: &NewExecution,

@@ -26,6 +26,8 @@ pub struct Registration {
     pub slots: u32,
     /// What it offers.
     pub labels: Vec<String>,
+    /// Without a sign of life for this long it is dead. Others judge it by this, not by their own.
+    pub lease: Duration,
 }
 
 /// A worker as the database knows it.
@@ -58,8 +60,8 @@ pub struct WorkerRow {
 }
 
 const REGISTER: &str = r"/* register worker */
-insert into workers (worker_id, name, host, pid, lock_file, slots, labels, version)
-values ($1, $2, $3, $4, $5, $6, $7, $8)";
+insert into workers (worker_id, name, host, pid, lock_file, slots, labels, version, lease_ms)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 /// Heartbeat, and in the same round trip the versions of what we hold: who else appended to it?
 const BEAT: &str = r"/* heartbeat */
@@ -78,8 +80,8 @@ select w.worker_id, w.name, w.host, w.pid, w.lock_file, w.slots, w.labels, w.ver
 
 const SUSPECTS: &str = r"/* suspects */
 select worker_id, host, lock_file,
-       heartbeat_at < clock_timestamp() - make_interval(secs => $1) as lapsed
-  from workers where worker_id <> $2";
+       heartbeat_at < clock_timestamp() - lease_ms * interval '1 millisecond' as lapsed
+  from workers where worker_id <> $1";
 
 /// The worker's row goes and its executions are queued, in one statement: from here on its fences
 /// prove nothing. `lapsed` is checked again, because it may have come back to life meanwhile.
@@ -87,7 +89,7 @@ const BURY: &str = r"/* bury worker */
 with dead as (
     delete from workers
      where worker_id = $1
-       and ($2 or heartbeat_at < clock_timestamp() - make_interval(secs => $3))
+       and ($2 or heartbeat_at < clock_timestamp() - lease_ms * interval '1 millisecond')
     returning worker_id
 ), freed as (
     update executions e set worker_id = null, fence = null
@@ -114,6 +116,18 @@ with freed as (
 )
 select count(*) from freed";
 
+/// Executions that a living worker holds by the database's word, and that it knows nothing of: the
+/// answer to its claim was lost.
+const STRANDED: &str = r"/* stranded */
+with freed as (
+    update executions set worker_id = null, fence = null
+     where worker_id = $1 and execution_id = any($2)
+    returning execution_id, priority
+)
+insert into queue (execution_id, ready, priority, wake_at)
+select execution_id, true, priority, clock_timestamp() from freed
+on conflict (execution_id) do update set ready = true";
+
 /// Another worker, and what is known of its life.
 #[derive(Clone, Debug, FromRow)]
 pub struct Suspect {
@@ -139,6 +153,7 @@ impl Store {
             .bind(worker.slots as i32)
             .bind(&worker.labels)
             .bind(env!("CARGO_PKG_VERSION"))
+            .bind(i64::try_from(worker.lease.as_millis()).unwrap_or(i64::MAX))
             .execute(&self.pool)
             .await?;
         Ok(())
@@ -160,29 +175,21 @@ impl Store {
     }
 
     /// Every other worker, with whether its lease has lapsed.
-    pub async fn suspects(&self, me: Uuid, lease: Duration) -> Result<Vec<Suspect>, StoreError> {
-        let rows = sqlx::query_as(SUSPECTS)
-            .bind(lease.as_secs_f64())
-            .bind(me)
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(rows)
+    pub async fn suspects(&self, me: Uuid) -> Result<Vec<Suspect>, StoreError> {
+        Ok(sqlx::query_as(SUSPECTS).bind(me).fetch_all(&self.pool).await?)
     }
 
     /// Declares a worker dead: `proven`, or if its lease has lapsed. Says how many executions it freed.
-    pub async fn bury_worker(
-        &self,
-        worker: Uuid,
-        proven: bool,
-        lease: Duration,
-    ) -> Result<u64, StoreError> {
-        let freed: i64 = sqlx::query_scalar(BURY)
-            .bind(worker)
-            .bind(proven)
-            .bind(lease.as_secs_f64())
-            .fetch_one(&self.pool)
-            .await?;
+    pub async fn bury_worker(&self, worker: Uuid, proven: bool) -> Result<u64, StoreError> {
+        let freed: i64 =
+            sqlx::query_scalar(BURY).bind(worker).bind(proven).fetch_one(&self.pool).await?;
         Ok(freed as u64)
+    }
+
+    /// Frees executions that `worker` holds without knowing.
+    pub async fn free_stranded(&self, worker: Uuid, ids: &[Uuid]) -> Result<u64, StoreError> {
+        let done = sqlx::query(STRANDED).bind(worker).bind(ids).execute(&self.pool).await?;
+        Ok(done.rows_affected())
     }
 
     /// Frees executions whose worker is not registered any more.

@@ -17,8 +17,8 @@ pub struct Registered {
     pub actor: String,
 }
 
-/// Adds a version unless the one in force says the same. Two at once: the second fails on the key
-/// and is tried again by the caller.
+/// Adds a version unless the one in force says the same. Of two at once the second does nothing and
+/// gets no version; it is tried again.
 const REGISTER: &str = r"/* register workflow */
 with newest as (
     select version, digest from workflow_versions where name = $1 order by version desc limit 1
@@ -26,9 +26,10 @@ with newest as (
     insert into workflow_versions (name, version, definition, digest, registered_at, actor)
     select $1, coalesce((select version from newest), 0) + 1, $2::json, $3, $4, $5
      where not exists (select from newest where digest = $3)
+    on conflict do nothing
     returning version
 )
-select coalesce((select version from added), (select version from newest))";
+select coalesce((select version from added), (select version from newest where digest = $3))";
 
 const NEWEST: &str = r"/* workflows */
 select distinct on (name) definition::text, version, registered_at, actor
@@ -50,15 +51,19 @@ impl Store {
             StoreError::Refused(format!("the workflow cannot be written as JSON: {e}"))
         })?;
         let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-        let version: i32 = sqlx::query_scalar(REGISTER)
-            .bind(&definition.name)
-            .bind(&text)
-            .bind(digest.to_vec())
-            .bind(now)
-            .bind(actor)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(version as u32)
+        loop {
+            let version: Option<i32> = sqlx::query_scalar(REGISTER)
+                .bind(&definition.name)
+                .bind(&text)
+                .bind(digest.to_vec())
+                .bind(now)
+                .bind(actor)
+                .fetch_one(&self.pool)
+                .await?;
+            if let Some(version) = version {
+                return Ok(version as u32);
+            }
+        }
     }
 
     /// The newest version of every registered workflow, or of one.

@@ -18,9 +18,13 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// How long an attempt that was told to end may take to do so.
-const GRACE: Duration = Duration::from_secs(20);
+/// Longer than a process group takes from SIGTERM to SIGKILL; with half a lease before it, shorter
+/// than the rest of the lease.
+const GRACE: Duration = Duration::from_secs(8);
 /// How often the log goes to the database.
 const FLUSH: Duration = Duration::from_millis(250);
+/// How long storing a piece of log may take before it is put off.
+const STORE_LOG: Duration = Duration::from_secs(2);
 /// The largest output of a stage. Beyond it, a stage should keep a reference.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
@@ -45,9 +49,7 @@ impl Attempt {
         let (result, cut_off, cost, mut unsent) = self.perform(&log).await;
         let (rest, log_digest) = log.finish();
         unsent.extend(rest);
-        if self.shared.store.write_logs(&unsent).await.is_ok() {
-            unsent.clear();
-        }
+        self.store_log(&mut unsent).await;
         let ended = Ended { result, cut_off, cost, log_digest, unsent };
         // A driver that is gone has let go of the execution; there is nobody to tell.
         let _ = self.driver.send(Message::Ended(Box::new(ended))).await;
@@ -97,11 +99,17 @@ impl Attempt {
                 }
                 _ = flush.tick() => {
                     unsent.extend(log.drain());
-                    if self.shared.store.write_logs(unsent).await.is_ok() {
-                        unsent.clear();
-                    }
+                    self.store_log(unsent).await;
                 }
             }
+        }
+    }
+
+    /// Stores what it can; a database that does not answer must not hold up the time limit.
+    async fn store_log(&self, unsent: &mut Vec<LogChunk>) {
+        let write = self.shared.store.write_logs(unsent);
+        if let Ok(Ok(())) = tokio::time::timeout(STORE_LOG, write).await {
+            unsent.clear();
         }
     }
 
@@ -138,10 +146,23 @@ impl Attempt {
         let clock = Arc::clone(&self.shared.clock);
         let log = LogBuffer::new(id, stage, self.input.attempt, limit, clock);
         if self.input.resumed {
-            let before = self.shared.store.attempt_log(id, stage, self.input.attempt).await;
-            log.continue_after(&before.unwrap_or_default());
+            log.continue_after(&self.log_so_far().await);
         }
         log
+    }
+
+    /// What this attempt wrote before it waited. Without it, new chunks would take the numbers of
+    /// old ones, so that it is asked for until there is an answer.
+    async fn log_so_far(&self) -> Vec<LogChunk> {
+        let (id, stage) = (self.input.execution_id, self.input.stage.as_str());
+        loop {
+            match self.shared.store.attempt_log(id, stage, self.input.attempt).await {
+                Ok(chunks) => return chunks,
+                Err(_) if self.stop.is_cancelled() => return Vec::new(),
+                Err(error) => tracing::warn!(%error, "the log so far cannot be read yet"),
+            }
+            tokio::time::sleep(FLUSH).await;
+        }
     }
 
     fn context(&self, log: &Arc<LogBuffer>, cancelled: &CancellationToken) -> StageContext {

@@ -14,6 +14,7 @@ use crate::workflow::command::Command;
 use crate::workflow::event::{Cost, Event, Happened};
 use crate::workflow::failure::{ErrorKind, Failure};
 use crate::workflow::next::{Action, conclusions};
+use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,9 @@ pub(super) struct Driver {
 
 /// An execution that could not be worked on is not taken up again before this.
 const GIVE_BACK_DELAY: Duration = Duration::from_secs(2);
+
+/// How often, a second apart, the end of a log is tried to be stored.
+const LATE_LOG_TRIES: u32 = 300;
 
 /// What to do after something came in.
 type Next = Result<(), CommitError>;
@@ -73,7 +77,8 @@ impl Driver {
     /// Queues the execution again if it is still ours: nobody else would while this worker lives.
     async fn give_back(&self) {
         let is_over = || self.stops.lost.is_cancelled() || self.stops.halt.is_cancelled();
-        while let Err(error) = self.shared.store.free_execution(self.claimed, GIVE_BACK_DELAY).await
+        while let Err(error) =
+            self.shared.store.free_execution(self.claimed, self.not_before()).await
         {
             tracing::warn!(execution.id = %self.claimed.execution_id, %error, "not given back yet");
             if is_over() {
@@ -85,7 +90,14 @@ impl Driver {
 
     async fn drive(&mut self, mut stream: Stream) -> Next {
         let claim = Command::Claim { worker: self.worker, fence: self.claimed.fence };
-        self.commit(&mut stream, Some(&claim)).await?;
+        match self.commit(&mut stream, Some(&claim)).await {
+            Ok(()) => {}
+            // It ended before we began: there is nothing to do but to let go of it.
+            Err(CommitError::Refused(_)) => {
+                return stream.commit(None, Mode::LetGo).await.map(drop);
+            }
+            Err(error) => return Err(error),
+        }
         while !stream.is_released() {
             if self.running.is_empty() {
                 // Nothing runs, yet it was kept: a stop came in between. Let go of it.
@@ -112,12 +124,20 @@ impl Driver {
         Ok(())
     }
 
+    fn not_before(&self) -> DateTime<Utc> {
+        self.shared.clock.now() + GIVE_BACK_DELAY
+    }
+
     fn mode(&self) -> Mode {
         if self.stops.drain.is_cancelled() { Mode::LetGo } else { Mode::Advance }
     }
 
     async fn commit(&mut self, stream: &mut Stream, wish: Option<&Command>) -> Next {
-        let happened = stream.commit(wish, self.mode()).await?;
+        let happened = tokio::select! {
+            // Once the lease is lost, an answer of the database changes nothing any more.
+            () = self.stops.lost.cancelled() => Err(CommitError::Lost("lease lost".to_owned())),
+            happened = stream.commit(wish, self.mode()) => happened,
+        }?;
         self.begin(stream, &happened);
         Ok(())
     }
@@ -227,10 +247,8 @@ impl Driver {
         attempt: u32,
         ended: Ended,
     ) -> Next {
-        if !ended.unsent.is_empty()
-            && let Err(error) = self.shared.store.write_logs(&ended.unsent).await
-        {
-            tracing::warn!(%error, stage, "the end of a log could not be stored");
+        if !ended.unsent.is_empty() {
+            tokio::spawn(store_late(Arc::clone(&self.shared), ended.unsent.clone()));
         }
         let command = if ended.cut_off {
             let reason = self.why_cut_off(stream);
@@ -262,6 +280,18 @@ impl Driver {
             }
         }
     }
+}
+
+/// Stores the end of a log when the database is back; the event that ends the attempt has its digest.
+async fn store_late(shared: Arc<Shared>, chunks: Vec<crate::store::LogChunk>) {
+    for _ in 0..LATE_LOG_TRIES {
+        match shared.store.write_logs(&chunks).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(%error, "the end of a log is stored later"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    tracing::error!(chunks = chunks.len(), "the end of a log is lost: the database stayed away");
 }
 
 /// A late or repeated word of an attempt changes nothing and is no reason to stop.

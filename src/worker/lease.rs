@@ -94,15 +94,17 @@ impl Lease {
     }
 
     /// Gives a sign of life and looks after the others. A worker whose own sign is late stops by
-    /// itself, before anybody else may take over: at two thirds of the lease.
+    /// itself, before anybody else may take over: at half of the lease.
     pub(super) async fn beat(&mut self, is_draining: bool) -> Beat {
         let started = Instant::now();
         let call = self.store.beat(self.me.worker_id, is_draining);
-        let answer = tokio::time::timeout(self.lease / 3, call).await;
+        let answer = tokio::time::timeout(self.lease / 6, call).await;
         match answer {
             Ok(Ok(Some(versions))) => {
                 self.last_beat = started;
-                self.sweep().await;
+                if tokio::time::timeout(self.lease / 6, self.sweep()).await.is_err() {
+                    tracing::warn!("the sweep takes too long; the next one goes on with it");
+                }
                 Beat::Alive(versions)
             }
             Ok(Ok(None)) => Beat::Lost,
@@ -114,7 +116,7 @@ impl Lease {
     fn late(&self, why: &str) -> Beat {
         let since = self.last_beat.elapsed();
         tracing::warn!(why, since_ms = since.as_millis() as u64, "no sign of life could be given");
-        if since >= self.lease * 2 / 3 { Beat::Lost } else { Beat::Late }
+        if since >= self.lease / 2 { Beat::Lost } else { Beat::Late }
     }
 
     /// Frees the executions of the dead. Every worker does it all the time, so that it needs no
@@ -125,7 +127,7 @@ impl Lease {
             tracing::warn!(%error, "the sweep is put off");
         }
         let orphans_every = (5_000 / self.heartbeat.as_millis().max(1)).max(1) as u64;
-        if self.beats % orphans_every == 1 {
+        if (self.beats - 1).is_multiple_of(orphans_every) {
             match self.store.free_orphans().await {
                 Ok(0) => {}
                 Ok(freed) => tracing::warn!(freed, "executions of unknown workers were freed"),
@@ -135,12 +137,12 @@ impl Lease {
     }
 
     async fn bury_the_dead(&self) -> Result<(), StoreError> {
-        for suspect in self.store.suspects(self.me.worker_id, self.lease).await? {
+        for suspect in self.store.suspects(self.me.worker_id).await? {
             let is_near = suspect.host == self.me.host;
             let proven = is_near && is_proven_dead(Path::new(&suspect.lock_file));
             if proven || suspect.lapsed {
                 let id = suspect.worker_id;
-                let freed = self.store.bury_worker(id, proven, self.lease).await?;
+                let freed = self.store.bury_worker(id, proven).await?;
                 tracing::warn!(worker.id = %id, proven, freed, "a worker was found dead");
             }
         }

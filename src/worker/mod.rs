@@ -17,7 +17,7 @@ use crate::stages::Registry;
 use crate::store::{Claimed, Registration, Store, StoreError};
 use driver::Driver;
 use lease::{Beat, Lease, LockFile};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -86,6 +86,7 @@ enum Note {
 
 /// A driver as the loop sees it.
 struct Held {
+    fence: Uuid,
     notes: mpsc::Sender<Note>,
 }
 
@@ -95,6 +96,8 @@ struct Drivers {
     tasks: JoinSet<()>,
     held: HashMap<Uuid, Held>,
     by_task: HashMap<tokio::task::Id, Claimed>,
+    /// Ours by the word of the last beat, and known to no driver.
+    unknown: HashSet<Uuid>,
 }
 
 impl Worker {
@@ -141,6 +144,7 @@ impl Worker {
             lock_file: lock.path().to_string_lossy().into_owned(),
             slots: u32::try_from(self.options.slots).unwrap_or(u32::MAX),
             labels: self.options.labels.clone(),
+            lease: self.options.lease,
         };
         self.shared.store.register_worker(&registration).await?;
         tracing::info!(worker.id = %id, worker.name = %self.options.name, "worker registered");
@@ -148,7 +152,7 @@ impl Worker {
         let ending = self.work(id, lease, stop).await;
         if matches!(ending, Ending::Stopped) {
             // Whatever it still held is queued by this, not left to a sweep.
-            let freed = self.shared.store.bury_worker(id, true, self.options.lease).await?;
+            let freed = self.shared.store.bury_worker(id, true).await?;
             tracing::info!(worker.id = %id, freed, "worker left");
         }
         Ok(ending)
@@ -159,12 +163,17 @@ impl Worker {
         let mut drivers = Drivers::default();
         let mut beat = tokio::time::interval(self.options.heartbeat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut next_claim = Instant::now();
         let mut deadline: Option<Instant> = None;
         loop {
-            let claim_in = self.claim_delay(&drivers, deadline.is_some());
+            let is_draining = deadline.is_some();
+            let has_room = drivers.held.len() < self.options.slots;
             tokio::select! {
-                _ = beat.tick() => match lease.beat(deadline.is_some()).await {
-                    Beat::Alive(versions) => drivers.tell(&versions),
+                _ = beat.tick() => match lease.beat(is_draining).await {
+                    Beat::Alive(versions) => {
+                        let stranded = drivers.tell(&versions);
+                        self.free_stranded(id, &stranded).await;
+                    }
                     Beat::Late => {}
                     Beat::Lost => {
                         stops.lost.cancel();
@@ -173,20 +182,21 @@ impl Worker {
                     }
                 },
                 Some(ended) = drivers.tasks.join_next_with_id(), if !drivers.tasks.is_empty() => {
-                    self.forget(&mut drivers, ended).await;
+                    drivers.forget(ended);
                 }
-                () = sleep_for(claim_in), if claim_in.is_some() => {
+                () = tokio::time::sleep_until(next_claim), if has_room && !is_draining => {
                     for claimed in self.claim(id, &drivers).await {
                         self.drive(id, claimed, &mut drivers, &stops);
                     }
+                    next_claim = Instant::now() + self.options.poll;
                 }
-                () = stop.cancelled(), if deadline.is_none() => {
+                () = stop.cancelled(), if !is_draining => {
                     stops.drain.cancel();
                     deadline = Some(Instant::now() + self.options.drain);
                 }
-                () = sleep_until(deadline), if deadline.is_some() => {
+                // Beats go on while what was cut off ends: nobody may take over before.
+                () = sleep_until(deadline), if is_draining && !stops.halt.is_cancelled() => {
                     stops.halt.cancel();
-                    self.finish(&mut drivers).await;
                 }
             }
             if deadline.is_some() && drivers.tasks.is_empty() {
@@ -195,52 +205,49 @@ impl Worker {
         }
     }
 
-    /// How long until the next look into the queue; none when there is no room or it is draining.
-    fn claim_delay(&self, drivers: &Drivers, is_draining: bool) -> Option<Duration> {
-        let has_room = drivers.held.len() < self.options.slots;
-        (has_room && !is_draining).then_some(self.options.poll)
-    }
-
+    /// An answer that is lost may have given us executions; the beats will tell.
     async fn claim(&self, id: Uuid, drivers: &Drivers) -> Vec<Claimed> {
         let room = (self.options.slots - drivers.held.len()).min(100);
         let now = self.shared.clock.now();
-        let claimed = self.shared.store.claim(id, room, self.options.only, now).await;
-        claimed.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the queue cannot be read");
-            Vec::new()
-        })
+        let call = self.shared.store.claim(id, room, self.options.only, now);
+        match tokio::time::timeout(self.options.lease / 6, call).await {
+            Ok(Ok(claimed)) => claimed,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the queue cannot be read");
+                Vec::new()
+            }
+            Err(_) => {
+                tracing::warn!("the queue does not answer");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Queues what we hold without a driver: the answer to a claim was lost, or a driver broke down.
+    async fn free_stranded(&self, id: Uuid, stranded: &[Uuid]) {
+        if stranded.is_empty() {
+            return;
+        }
+        let call = self.shared.store.free_stranded(id, stranded);
+        match tokio::time::timeout(self.options.lease / 6, call).await {
+            Ok(Ok(freed)) => tracing::warn!(freed, "executions without a driver were queued again"),
+            Ok(Err(error)) => tracing::warn!(%error, "executions without a driver wait"),
+            Err(_) => tracing::warn!("executions without a driver wait: no answer"),
+        }
     }
 
     fn drive(&self, id: Uuid, claimed: Claimed, drivers: &mut Drivers, stops: &Stops) {
         let (notes, receiver) = mpsc::channel(16);
         let driver = Driver::new(Arc::clone(&self.shared), id, claimed, receiver, stops.clone());
-        drivers.held.insert(claimed.execution_id, Held { notes });
+        drivers.held.insert(claimed.execution_id, Held { fence: claimed.fence, notes });
         let task = drivers.tasks.spawn(driver.run());
         drivers.by_task.insert(task.id(), claimed);
-    }
-
-    /// A driver has ended. One that broke down still holds its execution: it is queued again.
-    async fn forget(&self, drivers: &mut Drivers, ended: Joined) {
-        let (task, error) = match ended {
-            Ok((task, ())) => (task, None),
-            Err(error) => (error.id(), Some(error)),
-        };
-        let Some(claimed) = drivers.by_task.remove(&task) else { return };
-        drivers.held.remove(&claimed.execution_id);
-        if let Some(error) = error {
-            tracing::error!(%error, execution.id = %claimed.execution_id, "a driver broke down");
-            if let Err(error) =
-                self.shared.store.free_execution(claimed, Duration::from_secs(2)).await
-            {
-                tracing::error!(%error, "its execution waits until this worker ends");
-            }
-        }
     }
 
     /// Waits for every driver to end.
     async fn finish(&self, drivers: &mut Drivers) {
         while let Some(ended) = drivers.tasks.join_next_with_id().await {
-            self.forget(drivers, ended).await;
+            drivers.forget(ended);
         }
     }
 }
@@ -264,19 +271,37 @@ pub(crate) struct Stops {
 }
 
 impl Drivers {
-    /// Tells each driver the version its execution has in the database.
-    fn tell(&self, versions: &[(Uuid, u64)]) {
+    /// Tells each driver the version its execution has in the database. Gives back those that have
+    /// had no driver for two beats in a row: one alone may be a claim or an end under way.
+    fn tell(&mut self, versions: &[(Uuid, u64)]) -> Vec<Uuid> {
+        let mut unknown = HashSet::new();
         for (id, version) in versions {
-            if let Some(held) = self.held.get(id) {
+            match self.held.get(id) {
                 // A full channel holds a newer or equal hint already; the next beat repeats it.
-                let _ = held.notes.try_send(Note::Version(*version));
+                Some(held) => drop(held.notes.try_send(Note::Version(*version))),
+                None => drop(unknown.insert(*id)),
             }
         }
+        let stranded = unknown.intersection(&self.unknown).copied().collect();
+        self.unknown = unknown;
+        stranded
     }
-}
 
-async fn sleep_for(time: Option<Duration>) {
-    tokio::time::sleep(time.unwrap_or(Duration::from_secs(3_600))).await;
+    /// A driver has ended. Its execution may have been claimed again meanwhile, by us: then the entry
+    /// is the new driver's.
+    fn forget(&mut self, ended: Joined) {
+        let task = match &ended {
+            Ok((task, ())) => *task,
+            Err(error) => error.id(),
+        };
+        let Some(claimed) = self.by_task.remove(&task) else { return };
+        if self.held.get(&claimed.execution_id).is_some_and(|h| h.fence == claimed.fence) {
+            self.held.remove(&claimed.execution_id);
+        }
+        if let Err(error) = ended {
+            tracing::error!(%error, execution.id = %claimed.execution_id, "a driver broke down");
+        }
+    }
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

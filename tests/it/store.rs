@@ -77,6 +77,7 @@ fn registration(id: Uuid) -> Registration {
         lock_file: "/nowhere".to_owned(),
         slots: 10,
         labels: Vec::new(),
+        lease: Duration::from_secs(3_600),
     }
 }
 
@@ -316,7 +317,7 @@ async fn a_sleeper_is_not_claimed_before_its_time() {
     submit(&store).await;
     let worker = register(&store).await;
     let claimed = store.claim(worker, 1, None, now()).await.expect("claimed")[0];
-    store.free_execution(claimed, Duration::from_secs(3_600)).await.expect("put back");
+    store.free_execution(claimed, now() + chrono::TimeDelta::hours(1)).await.expect("put back");
     assert_eq!(store.claim(worker, 1, None, now()).await.expect("claimed"), []);
     let later = now() + chrono::TimeDelta::hours(2);
     assert_eq!(store.claim(worker, 1, None, later).await.expect("claimed").len(), 1);
@@ -329,9 +330,8 @@ async fn the_executions_of_a_dead_worker_are_queued_and_its_fence_is_void() {
     let id = submit(&store).await;
     let (dead, alive) = (register(&store).await, register(&store).await);
     let claimed = store.claim(dead, 1, None, now()).await.expect("claimed")[0];
-    let lease = Duration::from_secs(3_600);
-    assert_eq!(store.bury_worker(dead, false, lease).await.expect("looked"), 0, "its lease holds");
-    assert_eq!(store.bury_worker(dead, true, lease).await.expect("buried"), 1);
+    assert_eq!(store.bury_worker(dead, false).await.expect("looked"), 0, "its lease holds");
+    assert_eq!(store.bury_worker(dead, true).await.expect("buried"), 1);
     assert!(
         store.beat(dead, false).await.expect("answered").is_none(),
         "it learns that it is dead"

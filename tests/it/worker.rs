@@ -382,7 +382,7 @@ async fn a_zombie_is_refused_and_stops_itself() {
     state_where(&engine, id, "the stage runs", |s| is_running(s, "stage")).await;
     let worker = engine.store().workers().await.expect("workers")[0].worker_id;
     // What a sweep does when a lease has lapsed, at a moment of our choosing.
-    engine.store().bury_worker(worker, true, Duration::ZERO).await.expect("buried");
+    engine.store().bury_worker(worker, true).await.expect("buried");
     let view = engine.wait_for_end(id).await.expect("ended");
     ended.cancelled().await;
     assert_eq!((view.status, view.stages[0].attempts), (Status::Completed, 2));

@@ -196,7 +196,7 @@ impl Mirror {
     /// Makes `commit` the newest commit of the execution.
     pub async fn keep_work(&self, execution: Uuid, commit: &str) -> Result<(), GitError> {
         let lock = self.lock().await?;
-        let name = format!("refs/longhaul/work/{execution}");
+        let name = format!("refs/longhaul/heads/{execution}");
         move_ref(&self.git().under(&lock), &name, commit, Expected::Anything).await.map(drop)
     }
 
@@ -216,7 +216,7 @@ impl Mirror {
 
     /// The commits that were made for the execution, newest first.
     pub async fn work_of(&self, execution: Uuid) -> Result<Vec<EngineCommit>, GitError> {
-        let name = format!("refs/longhaul/work/{execution}");
+        let name = format!("refs/longhaul/heads/{execution}");
         if self.git().reference(&name).await?.is_none() {
             return Ok(Vec::new());
         }

@@ -5,6 +5,7 @@
 
 use super::error::GitError;
 use super::lock::Lock;
+use super::output::{Output, lock_file_in};
 use crate::clients::process::{Captured, Command, Ended, Environment, capture};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,31 +59,8 @@ pub struct Git<'l> {
     excludes: Option<PathBuf>,
     lock: Option<&'l Lock>,
     is_own: bool,
+    lock_tries: u32,
     timeout: Duration,
-}
-
-/// What a call printed, and whether it said no.
-#[derive(Debug)]
-pub struct Output {
-    /// Its exit code.
-    pub code: i32,
-    /// Its standard output.
-    pub stdout: Vec<u8>,
-    /// Its standard error.
-    pub stderr: String,
-}
-
-impl Output {
-    /// The output as text, without the last line end.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
-    }
-
-    /// The parts of an output that is separated by NUL.
-    pub fn fields(&self) -> impl Iterator<Item = String> {
-        let parts = self.stdout.split(|byte| *byte == 0).filter(|part| !part.is_empty());
-        parts.map(|part| String::from_utf8_lossy(part).into_owned())
-    }
 }
 
 impl<'l> Git<'l> {
@@ -111,6 +89,7 @@ impl<'l> Git<'l> {
             excludes: None,
             lock: None,
             is_own: false,
+            lock_tries: LOCK_TRIES,
             timeout: Duration::from_secs(1_800),
         }
     }
@@ -135,8 +114,13 @@ impl<'l> Git<'l> {
     /// is then a dead one, and is removed.
     #[must_use]
     pub fn under<'m>(self, lock: &'m Lock) -> Git<'m> {
-        let Git { git_dir, cwd, work_tree, index, excludes, lock: _, is_own, timeout } = self;
-        Git { git_dir, cwd, work_tree, index, excludes, lock: Some(lock), is_own, timeout }
+        Git { lock: Some(lock), ..self }
+    }
+
+    /// Gives up on lock files at once.
+    #[cfg(test)]
+    pub(super) fn impatient(self) -> Self {
+        Git { lock_tries: 0, ..self }
     }
 
     /// Runs a call that must succeed.
@@ -186,7 +170,7 @@ impl<'l> Git<'l> {
         loop {
             let output = self.call(args, input).await?;
             let in_the_way = lock_file_in(&output.stderr);
-            let in_the_way = in_the_way.filter(|_| output.code != 0 && tries < LOCK_TRIES);
+            let in_the_way = in_the_way.filter(|_| output.code != 0 && tries < self.lock_tries);
             let Some(path) = in_the_way else { return Ok(output) };
             tries += 1;
             if self.lock.is_some() {
@@ -281,13 +265,6 @@ impl<'l> Git<'l> {
 
 /// What one call may print.
 const OUTPUT_BYTES_MAX: u64 = 64_000_000;
-
-/// The lock file that a call met, in git's words: `Unable to create '/x/index.lock': File exists.`
-pub(super) fn lock_file_in(words: &str) -> Option<PathBuf> {
-    let from = words.split_once("Unable to create '")?.1;
-    let path = from.split_once("': File exists")?.0;
-    path.ends_with(".lock").then(|| PathBuf::from(path))
-}
 
 fn shorten(args: &[String]) -> String {
     let line = args.join(" ");

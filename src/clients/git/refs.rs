@@ -2,7 +2,8 @@
 
 use super::commit::is_ours;
 use super::error::GitError;
-use super::program::{Git, lock_file_in};
+use super::output::lock_file_in;
+use super::program::Git;
 
 /// What a reference must be for it to be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

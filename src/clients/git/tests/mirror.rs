@@ -69,7 +69,7 @@ async fn a_damaged_mirror_is_made_anew_and_keeps_our_commits() {
     std::fs::write(&path, "").expect("written");
     bench.checkout(&newer).await;
     assert!(bench.tree().join("c").exists());
-    let kept = again.git().reference(&format!("refs/longhaul/work/{execution}")).await;
+    let kept = again.git().reference(&format!("refs/longhaul/heads/{execution}")).await;
     assert_eq!(kept.expect("read"), Some(bench.base.clone()));
 }
 
@@ -121,7 +121,7 @@ async fn a_lock_that_we_left_when_we_died_is_removed_and_no_other() {
     let text = message("Title", "", &round, 1);
     let tree = bench.capture().await;
     let ours = bench.mirror.commit(&tree, &[&bench.base], &text).await.expect("committed");
-    let git = bench.mirror.git();
+    let git = bench.mirror.git().impatient();
     let lock = bench.mirror.dir().join("refs/longhaul/x.lock");
     std::fs::create_dir_all(lock.parent().expect("parent")).expect("made");
     for (content, is_dead) in [(ours.as_str(), true), (&bench.base, false), ("", false)] {
