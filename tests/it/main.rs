@@ -10,6 +10,7 @@
 mod aggregate_pure;
 mod cli;
 mod properties;
+mod recovery;
 mod replay;
 mod scenarios;
 mod store;
