@@ -29,6 +29,7 @@ mod tests;
 
 pub use context::{LogSink, Recorder, Sinks, StageContext, StageInput};
 pub use registry::{Registry, builtin};
+pub(crate) use workbench::tidy_up;
 
 use crate::config::run::RunSettings;
 use crate::workflow::event::WaitReason;

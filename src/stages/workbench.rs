@@ -6,12 +6,15 @@
 
 use super::StageContext;
 use crate::clients::forge::{Forge as ForgeClient, Local};
-use crate::clients::git::{self, GitError, Head, Mirror, Place, Source};
+use crate::clients::git::{self, GitError, Head, Lock, Mirror, Place, Source, remove_tree};
+use crate::config::home::Home;
 use crate::config::run::Forge;
 use crate::workflow::failure::{ErrorKind, Failure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// Where an execution started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +111,27 @@ fn margin(timeout: Duration) -> Duration {
 
 /// The main place of an execution: the worktree that agents and tests work in.
 pub(super) const TREE: &str = "tree";
+
+/// Removes the worktree of an execution that has completed: its caches are large, and everything in it
+/// can be made again from the mirror. Results and notes stay.
+pub(crate) async fn tidy_up(home: &Home, execution_id: Uuid) {
+    let workspace = home.workspace(execution_id);
+    if !workspace.exists() {
+        return;
+    }
+    let removed = async {
+        let lock = workspace.join(format!("{TREE}.lock"));
+        let never = CancellationToken::new();
+        // A rewind may already be at work in there again, and then it is not ours to remove.
+        match Lock::take_within(&lock, Duration::from_secs(1), &never).await? {
+            Some(_lock) => remove_tree(&workspace.join(TREE)).await,
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = removed.await {
+        tracing::warn!(%error, execution.id = %execution_id, "the worktree could not be removed");
+    }
+}
 
 /// A text in an output.
 pub(super) fn text(output: Option<&Value>, key: &str) -> Option<String> {

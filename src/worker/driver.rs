@@ -8,12 +8,13 @@ use super::commit::{CommitError, Mode, Stream};
 use super::inputs::{kind_of, stage_input};
 use super::recorder::{Ended, FromAttempt, Message, ToDriver};
 use super::{Note, Shared, Stops};
-use crate::stages::StageOutcome;
+use crate::stages::{StageOutcome, tidy_up};
 use crate::store::Claimed;
 use crate::workflow::command::Command;
 use crate::workflow::event::{Cost, Event, Happened};
 use crate::workflow::failure::{ErrorKind, Failure};
 use crate::workflow::next::{Action, conclusions};
+use crate::workflow::state::Outcome;
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,14 +61,20 @@ impl Driver {
     /// Drives until the execution is let go of or lost.
     pub(super) async fn run(mut self) {
         let id = self.claimed.execution_id;
-        let stream = match Stream::open(Arc::clone(&self.shared), self.claimed, self.worker).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::error!(execution.id = %id, %error, "the execution cannot be loaded");
-                return self.give_back().await;
+        let mut stream =
+            match Stream::open(Arc::clone(&self.shared), self.claimed, self.worker).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::error!(execution.id = %id, %error, "the execution cannot be loaded");
+                    return self.give_back().await;
+                }
+            };
+        let Err(error) = self.drive(&mut stream).await else {
+            if stream.state().outcome == Some(Outcome::Completed) {
+                tidy_up(&self.shared.home, id).await;
             }
+            return;
         };
-        let Err(error) = self.drive(stream).await else { return };
         tracing::warn!(execution.id = %id, %error, "the execution is given up here");
         self.cut_off_all();
         self.wait_for_attempts().await;
@@ -88,9 +95,9 @@ impl Driver {
         }
     }
 
-    async fn drive(&mut self, mut stream: Stream) -> Next {
+    async fn drive(&mut self, stream: &mut Stream) -> Next {
         let claim = Command::Claim { worker: self.worker, fence: self.claimed.fence };
-        match self.commit(&mut stream, Some(&claim)).await {
+        match self.commit(stream, Some(&claim)).await {
             Ok(()) => {}
             // It ended before we began: there is nothing to do but to let go of it.
             Err(CommitError::Refused(_)) => {
@@ -106,16 +113,16 @@ impl Driver {
                     || CommitError::Lost("nothing runs, and yet it was not let go of".to_owned());
                 return if stream.is_released() { Ok(()) } else { Err(kept()) };
             }
-            self.heed(&stream);
+            self.heed(stream);
             let stops = self.stops.clone();
             tokio::select! {
                 biased;
                 () = stops.lost.cancelled() => return Err(CommitError::Lost("lease lost".to_owned())),
-                Some(report) = self.reports.recv() => self.report(&mut stream, report).await?,
+                Some(report) = self.reports.recv() => self.report(stream, report).await?,
                 Some(Note::Version(version)) = self.notes.recv() => {
                     if version > stream.state().version {
                         stream.reload().await?;
-                        self.commit(&mut stream, None).await?;
+                        self.commit(stream, None).await?;
                     }
                 }
                 () = stops.halt.cancelled(), if self.is_any_going_on() => self.cut_off_all(),

@@ -36,6 +36,23 @@ async fn a_task_becomes_a_merged_change() {
     assert_eq!(repository.merges(), 1);
     assert_eq!(std::fs::read_to_string(repository.path().join("answer")).expect("a file"), "42\n");
     assert_eq!(repository.git(&["status", "--porcelain"]), "");
+
+    let workspace = program.database.home.path().join("workspaces");
+    let workspace = workspace.join(view["execution_id"].as_str().expect("an id"));
+    assert!(
+        workspace.join("results").exists() && !workspace.join("tree").exists(),
+        "caches go, results stay"
+    );
+    // What is gone can be made again: the same execution goes on from an earlier stage.
+    program.run(&["rewind", "@last", "--from", "testing", "--reason", "look again"]).expect_code(0);
+    let worker = program.start_worker();
+    crate::support::eventually("it completes again", || async {
+        let view = program.run(&["show", "@last", "--json"]).expect_code(0).json();
+        (view["branch"] == 2 && view["status"] == "completed").then_some(())
+    })
+    .await;
+    assert_eq!(worker.terminate(), Some(0));
+    assert_eq!((repository.merges(), repository.git(&["rev-parse", "main"])), (1, merged));
 }
 
 #[tokio::test(flavor = "multi_thread")]
