@@ -58,10 +58,33 @@ fn points(reading: &Reading, facts: &Facts) -> Points {
     if let Some((kind, weight)) = filed_as(&reading.folded) {
         points.add(kind, weight);
     }
+    if denies_defect(&reading.folded) {
+        points.add(TaskType::Bugfix, -2.0);
+    }
     word_points(reading, &mut points);
     structure_points(reading, facts, &mut points);
     model_points(reading, &mut points);
     points
+}
+
+/// Said in so many words: whatever else the text sounds like, it is not a bug report. A word that only
+/// loses its points would leave the rest of the sentence sounding like one.
+fn denies_defect(folded: &str) -> bool {
+    const DENIALS: [&str; 12] = [
+        "not a bug",
+        "not a defect",
+        "isn't a bug",
+        "isn't really a bug",
+        "not really a bug",
+        "no bug",
+        "kein bug",
+        "kein fehler",
+        "pas un bug",
+        "no es un error",
+        "non è un bug",
+        "não é um bug",
+    ];
+    DENIALS.iter().any(|denial| folded.contains(denial))
 }
 
 fn word_points(reading: &Reading, points: &mut Points) {
