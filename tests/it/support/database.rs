@@ -160,8 +160,12 @@ async fn template(root: &Path, attachment: &Attachment) -> String {
         let rename = format!("alter database {raw} rename to {name}");
         super::eventually("the template is nobody's", || {
             let (url, rename) = (attachment.url("postgres"), rename.clone());
+            let others = format!(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{raw}'"
+            );
             async move {
                 let mut admin = PgConnection::connect(&url).await.ok()?;
+                admin.execute(others.as_str()).await.ok()?;
                 admin.execute(rename.as_str()).await.ok()
             }
         })
