@@ -55,9 +55,6 @@ insert into queue (execution_id, ready, priority, wake_at)
 select execution_id, false, priority, $3 from freed
 on conflict (execution_id) do nothing";
 
-/// When the next sleeper wakes.
-const NEXT: &str = "/* next wake */ select min(wake_at) from queue where not ready";
-
 impl Store {
     /// Takes up to `count` executions for `worker`, the most urgent first; with `only`, that one.
     pub async fn claim(
@@ -93,10 +90,5 @@ impl Store {
             .execute(&self.pool)
             .await?;
         Ok(())
-    }
-
-    /// When the next sleeping execution wakes; none when nobody sleeps.
-    pub async fn next_wake(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        Ok(sqlx::query_scalar(NEXT).fetch_one(&self.pool).await?)
     }
 }
