@@ -107,13 +107,16 @@ fn quick(name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-/// In memory if there is room, else on disk; one place per user.
+/// In memory if there is room, else on disk; one place per user and checkout, since another checkout
+/// has other migrations.
 fn cluster_root() -> PathBuf {
     // SAFETY: geteuid has no preconditions and cannot fail.
     let user = unsafe { libc::geteuid() };
     let memory = Path::new("/dev/shm");
     let base = if free_bytes(memory) > 2 << 30 { memory.to_owned() } else { std::env::temp_dir() };
-    base.join(format!("longhaul-tests-{user}"))
+    let mut checkout = DefaultHasher::new();
+    env!("CARGO_MANIFEST_DIR").hash(&mut checkout);
+    base.join(format!("longhaul-tests-{user}-{:08x}", checkout.finish() as u32))
 }
 
 fn free_bytes(path: &Path) -> u64 {
