@@ -22,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod embedded;
 pub mod engine;
+pub mod replay;
 pub mod stages;
 pub mod store;
 pub mod task;

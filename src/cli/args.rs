@@ -68,6 +68,8 @@ pub(super) enum Command {
     History(History),
     /// The logs of an execution's stages
     Logs(Logs),
+    /// An execution at any moment of its life, or what changed between two
+    State(super::state::State),
     /// End an execution
     Cancel(Reasoned),
     /// Let what runs end, start nothing new

@@ -3,7 +3,7 @@
 
 use crate::config::run::SettingsError;
 use crate::config::settings::ConfigError;
-use crate::engine::{OpenError, ProcessError, SubmitError, WorkflowError};
+use crate::engine::{HistoryError, OpenError, ProcessError, SubmitError, WorkflowError};
 use crate::store::StoreError;
 use crate::task::ParseRefusal;
 use std::process::ExitCode;
@@ -26,6 +26,9 @@ pub(super) enum CliError {
     /// Steering.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// Looking back.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// Opening.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -61,6 +64,7 @@ impl CliError {
             CliError::OutOfReach(_) | CliError::Embedded(_) => 5,
             CliError::Store(error) => of_store(error),
             CliError::Process(error) => of_process(error),
+            CliError::History(error) => of_history(error),
             CliError::Open(error) => of_open(error),
             CliError::Submit(error) => of_submit(error),
             CliError::Workflow(error) => of_workflow(error),
@@ -81,6 +85,13 @@ fn of_process(error: &ProcessError) -> u8 {
     match error {
         ProcessError::Refused(_) | ProcessError::Busy(_) => 4,
         ProcessError::Store(error) => of_store(error),
+    }
+}
+
+fn of_history(error: &HistoryError) -> u8 {
+    match error {
+        HistoryError::NoSuchMoment(_) => 3,
+        HistoryError::Store(error) => of_store(error),
     }
 }
 

@@ -18,6 +18,7 @@ mod run;
 mod session;
 mod show;
 mod signals;
+mod state;
 mod worker;
 mod workflows;
 
@@ -78,6 +79,7 @@ async fn run(cli: Cli) -> Done {
         Command::Workers => show::workers(&session).await,
         Command::History(args) => history::history(&session, &args).await,
         Command::Logs(args) => logs::logs(&session, &args).await,
+        Command::State(args) => state::state(&session, &args).await,
         Command::Cancel(args) => control::cancel(&session, &args).await,
         Command::Pause(args) => control::pause(&session, &args).await,
         Command::Resume(args) => control::resume(&session, &args).await,

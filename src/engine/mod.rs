@@ -5,6 +5,7 @@
 
 mod builder;
 mod database;
+mod history;
 mod operate;
 mod report;
 mod submit;
@@ -12,6 +13,7 @@ mod workflows;
 
 pub use crate::store::Metrics;
 pub use builder::{Builder, Database};
+pub use history::{HistoryError, Moment, StateAt};
 pub use operate::ProcessError;
 pub use submit::{Submission, SubmitError};
 pub use workflows::{WorkflowError, read_definition};

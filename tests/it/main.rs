@@ -9,6 +9,7 @@
 
 mod aggregate_pure;
 mod cli;
+mod history;
 mod properties;
 mod recovery;
 mod replay;

@@ -6,4 +6,5 @@ mod crash;
 mod embedded_home;
 mod examples;
 mod harness;
+mod looking_back;
 mod main_job;
