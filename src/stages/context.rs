@@ -9,6 +9,7 @@ use crate::config::run::RunSettings;
 use crate::task::Task;
 use crate::workflow::event::Cost;
 use crate::workflow::failure::{ErrorKind, Failure};
+use crate::workflow::stages::Outputs;
 use crate::workflow::state::Signal;
 use async_trait::async_trait;
 use serde::Serialize;
@@ -63,9 +64,9 @@ pub struct StageInput {
     /// A local path or `OWNER/NAME`.
     pub repository: Option<String>,
     /// Outputs of the stages that succeeded, by stage name.
-    pub outputs: BTreeMap<String, Value>,
+    pub outputs: Outputs,
     /// Stage name to kind, for all stages of the workflow.
-    pub kinds: BTreeMap<String, String>,
+    pub kinds: Arc<BTreeMap<String, String>>,
     /// What a later stage found wrong; null unless this stage was reopened.
     pub feedback: Value,
     /// Why the attempt before this one failed, if one did.
@@ -179,9 +180,8 @@ impl StageContext {
 
     /// Output of the newest succeeded stage of a kind.
     pub fn output_of_kind(&self, kind: &str) -> Option<&Value> {
-        let of_kind = |(stage, _): &(&String, &Value)| {
-            self.input.kinds.get(*stage).is_some_and(|k| k == kind)
-        };
+        let of_kind =
+            |(stage, _): &(&str, &Value)| self.input.kinds.get(*stage).is_some_and(|k| k == kind);
         self.input.outputs.iter().filter(of_kind).map(|(_, output)| output).next_back()
     }
 

@@ -97,7 +97,8 @@ impl Life {
 
     /// The context of the present attempt at `stage`; each stage is called like its kind.
     pub(super) fn context(&self, stage: &str) -> StageContext {
-        let kinds = builtin().kinds().into_keys().map(|kind| (kind.clone(), kind)).collect();
+        let kinds = builtin().kinds().into_keys().map(|kind| (kind.clone(), kind));
+        let kinds = Arc::new(kinds.collect());
         let settings: RunSettings =
             serde_json::from_value(self.settings.clone()).expect("settings");
         let input = StageInput {
@@ -113,7 +114,7 @@ impl Life {
             settings,
             config: self.config.clone(),
             repository: self.repository.clone(),
-            outputs: self.outputs.clone(),
+            outputs: self.outputs.clone().into_iter().collect(),
             kinds,
             feedback: self.feedback.clone(),
             last_error: self.last_error.clone(),

@@ -51,8 +51,11 @@ impl Attempt {
         unsent.extend(rest);
         self.store_log(&mut unsent).await;
         let ended = Ended { result, cut_off, cost, log_digest, unsent };
+        let driver = self.driver.clone();
+        // The driver adds an output next; it need not copy those that nobody reads any more.
+        drop(self);
         // A driver that is gone has let go of the execution; there is nobody to tell.
-        let _ = self.driver.send(Message::Ended(Box::new(ended))).await;
+        let _ = driver.send(Message::Ended(Box::new(ended))).await;
     }
 
     async fn perform(

@@ -8,6 +8,7 @@ use crate::workflow::event::Request;
 use crate::workflow::failure::{ErrorKind, Failure};
 use crate::workflow::next::remaining_ms;
 use crate::workflow::state::{Execution, Stage};
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -32,8 +33,8 @@ pub(super) fn stage_input(
         settings: settings(request)?,
         config: definition.config.clone(),
         repository: request.repository.clone(),
-        outputs: outputs(state),
-        kinds: request.definition.stages.iter().map(|s| (s.name.clone(), s.kind.clone())).collect(),
+        outputs: state.stages.outputs().clone(),
+        kinds: Arc::clone(state.stages.graph().kinds()),
         feedback: stage.feedback.clone(),
         last_error: stage.last_error.clone(),
         memo: stage.memo.clone(),
@@ -46,9 +47,7 @@ pub(super) fn stage_input(
 
 /// The kind of a stage.
 pub(super) fn kind_of(state: &Execution, stage: &str) -> String {
-    let definition = state.request.as_ref().map(|r| &r.definition);
-    let found = definition.and_then(|d| d.stages.iter().find(|s| s.name == stage));
-    found.map(|s| s.kind.clone()).unwrap_or_default()
+    state.policy(stage).map(|s| s.kind.clone()).unwrap_or_default()
 }
 
 /// An attempt never gets more active time than its execution has left.
@@ -61,10 +60,7 @@ fn definitions<'a>(
     state: &'a Execution,
     stage: &Stage,
 ) -> Result<(&'a Request, &'a StageDefinition), Failure> {
-    let found = state.request.as_ref().and_then(|request| {
-        let definition = request.definition.stages.iter().find(|s| s.name == stage.name)?;
-        Some((request.as_ref(), definition))
-    });
+    let found = state.request.as_deref().zip(state.policy(&stage.name));
     let said = || format!("stage `{}` is not in the workflow's definition", stage.name);
     found.ok_or_else(|| Failure::new(ErrorKind::Permanent, said()))
 }
@@ -82,9 +78,4 @@ fn settings(request: &Request) -> Result<RunSettings, Failure> {
     serde_json::from_value(request.settings.clone()).map_err(|e| {
         Failure::new(ErrorKind::Permanent, format!("the settings of the execution are wrong: {e}"))
     })
-}
-
-fn outputs(state: &Execution) -> std::collections::BTreeMap<String, serde_json::Value> {
-    let output = |s: &Stage| Some((s.name.clone(), s.output()?.clone()));
-    state.stages.iter().filter_map(output).collect()
 }

@@ -167,36 +167,18 @@ impl Definition {
         }
     }
 
-    /// Index of a stage by name.
+    /// Place of a stage by name. Looks through all of them: `Graph` answers many such questions.
     pub fn index_of(&self, stage: &str) -> Option<usize> {
         self.stages.iter().position(|s| s.name == stage)
     }
 
-    /// Indices of the stages that stage `index` waits for.
+    /// Places of the stages that the stage at `index` waits for. See `index_of`.
     pub fn needs_of(&self, index: usize) -> Vec<usize> {
         match &self.stages[index].needs {
             None if index == 0 => Vec::new(),
             None => vec![index - 1],
             Some(names) => names.iter().filter_map(|n| self.index_of(n)).collect(),
         }
-    }
-
-    /// `from` and every stage that depends on it, directly or not, in definition order.
-    pub fn downstream_of(&self, from: usize) -> Vec<usize> {
-        let mut reached = vec![false; self.stages.len()];
-        reached[from] = true;
-        // Needs may point forwards in the list, so one pass is not enough for every order.
-        let mut grew = true;
-        while grew {
-            grew = false;
-            for index in 0..self.stages.len() {
-                if !reached[index] && self.needs_of(index).iter().any(|n| reached[*n]) {
-                    reached[index] = true;
-                    grew = true;
-                }
-            }
-        }
-        (0..self.stages.len()).filter(|i| reached[*i]).collect()
     }
 
     /// The definition with nothing left open: what `ExecutionRequested` records.

@@ -4,10 +4,12 @@
 //! a stage that the definition does not have is counted and otherwise ignored.
 
 use super::event::{Event, Happened, Request};
+use super::stages::Stages;
 use super::state::{Execution, Outcome, Signal, Stage, StageState};
 use crate::config::run::merge;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The state after `happened`.
 pub fn evolve(state: &mut Execution, happened: &Happened) {
@@ -25,7 +27,8 @@ pub fn evolve(state: &mut Execution, happened: &Happened) {
             s.progress.clone_from(message);
         }),
         Event::StageSucceeded { stage, output, .. } => {
-            end_attempt(state, stage, at, StageState::Succeeded { output: output.clone() });
+            let output = Arc::new(output.clone());
+            end_attempt(state, stage, at, StageState::Succeeded { output });
         }
         Event::StageFailed { stage, error, is_final: true, .. } => {
             end_attempt(state, stage, at, StageState::Failed { error: error.clone() });
@@ -89,7 +92,9 @@ pub fn evolve(state: &mut Execution, happened: &Happened) {
         Event::ExecutionResumed { .. } => {
             state.pause = None;
             // A person has looked: the poison guard counts anew.
-            state.stages.iter_mut().for_each(|s| s.interruptions = 0);
+            for index in 0..state.stages.len() {
+                state.stages.change(index, |s| s.interruptions = 0);
+            }
         }
         Event::CancellationRequested { motive } => state.cancel = Some(motive.clone()),
         Event::ExecutionCancelled {} => end(state, at, Outcome::Cancelled),
@@ -109,15 +114,15 @@ pub fn fold<'a>(history: impl IntoIterator<Item = &'a Happened>) -> Execution {
 }
 
 fn on(state: &mut Execution, stage: &str, change: impl FnOnce(&mut Stage)) {
-    if let Some(stage) = state.stages.iter_mut().find(|s| s.name == stage) {
-        change(stage);
+    if let Some(index) = state.stages.graph().index_of(stage) {
+        state.stages.change(index, change);
     }
 }
 
 fn requested(state: &mut Execution, request: &Request, at: DateTime<Utc>) {
     state.branch = 1;
     state.requested_at = Some(at);
-    state.stages = request.definition.stages.iter().map(|s| Stage::new(&s.name)).collect();
+    state.stages = Stages::of(&request.definition);
     state.request = Some(Box::new(request.clone()));
 }
 
@@ -148,22 +153,25 @@ fn end_attempt(state: &mut Execution, stage: &str, at: DateTime<Utc>, then: Stag
 
 /// The stage takes the signals it waited for out of the inbox.
 fn resumed(state: &mut Execution, stage: &str, attempt: u32, at: DateTime<Utc>) {
-    let Some(index) = state.stages.iter().position(|s| s.name == stage) else { return };
-    let s = &mut state.stages[index];
-    if let StageState::Waiting { signal: Some(name), .. } = &s.state {
-        let (taken, left) = state.inbox.drain(..).partition(|i| i.name == *name);
-        state.inbox = left;
-        s.signals.extend::<Vec<Signal>>(taken);
+    let mut taken: Vec<Signal> = Vec::new();
+    if let Some(StageState::Waiting { signal: Some(name), .. }) =
+        state.stage(stage).map(|s| &s.state).cloned()
+    {
+        (taken, state.inbox) = state.inbox.drain(..).partition(|i| i.name == name);
     }
-    s.state = StageState::Running { attempt };
-    s.attempt_started_at = Some(at);
+    on(state, stage, |s| {
+        s.signals.extend(taken);
+        s.state = StageState::Running { attempt };
+        s.attempt_started_at = Some(at);
+    });
 }
 
 /// Back to the beginning; what was attempted and what it cost stays counted.
 fn reset_stages(state: &mut Execution, names: &[String]) {
-    for stage in state.stages.iter_mut().filter(|s| names.contains(&s.name)) {
-        let fresh = Stage::new(&stage.name);
-        *stage = Stage { attempts: stage.attempts, cost: stage.cost, ..fresh };
+    for name in names {
+        on(state, name, |s| {
+            *s = Stage { attempts: s.attempts, cost: s.cost, ..Stage::new(name) };
+        });
     }
 }
 

@@ -3,12 +3,15 @@
 //! Built only by `evolve`. Each stage state carries exactly what that state knows, so that "the
 //! output of a failed stage" cannot be written down. Nothing here decides anything.
 
+use super::definition::StageDefinition;
 use super::event::{Cost, Motive, Request, WaitReason};
 use super::failure::Failure;
+use super::stages::Stages;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Where a stage stands.
@@ -49,7 +52,7 @@ pub enum StageState {
     /// Done.
     Succeeded {
         /// What it gave.
-        output: Value,
+        output: Arc<Value>,
     },
     /// Failed for good on this branch.
     Failed {
@@ -261,6 +264,7 @@ impl Status {
 
 /// The state of one execution. `Default` is the state before its first event.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Execution {
     /// Sequence of the last event folded; 0 before the first.
     pub version: u64,
@@ -269,7 +273,7 @@ pub struct Execution {
     /// The current branch, from 1.
     pub branch: u32,
     /// Its stages, in the order of the definition.
-    pub stages: Vec<Stage>,
+    pub stages: Stages,
     /// Repair loops used on this branch.
     pub loops: u32,
     /// The worker that holds it.
@@ -298,24 +302,44 @@ pub struct Execution {
     pub updated_at: Option<DateTime<Utc>>,
 }
 
+impl Serialize for Execution {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Execution::serialize(self, serializer)
+    }
+}
+
+/// What is counted about the stages hangs on the definition, which stands beside them.
+impl<'de> Deserialize<'de> for Execution {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut state = Execution::deserialize(deserializer)?;
+        if let Some(request) = &state.request {
+            state.stages.connect(&request.definition);
+        }
+        Ok(state)
+    }
+}
+
 impl Execution {
     /// A stage by name.
     pub fn stage(&self, name: &str) -> Option<&Stage> {
-        self.stages.iter().find(|s| s.name == name)
+        self.stages.get(self.stages.graph().index_of(name)?)
+    }
+
+    /// What the definition says of a stage.
+    pub fn policy(&self, stage: &str) -> Option<&StageDefinition> {
+        let definition = &self.request.as_ref()?.definition;
+        definition.stages.get(self.stages.graph().index_of(stage)?)
     }
 
     /// Whether any attempt is under way.
     pub fn is_anything_running(&self) -> bool {
-        self.stages.iter().any(|s| matches!(s.state, StageState::Running { .. }))
+        self.stages.is_any_running()
     }
 
     /// The required stage that failed for good, if one did.
     pub fn broken_stage(&self) -> Option<(&Stage, &Failure)> {
-        let definition = &self.request.as_ref()?.definition;
-        self.stages.iter().zip(&definition.stages).find_map(|(stage, d)| match &stage.state {
-            StageState::Failed { error } if d.required => Some((stage, error)),
-            _ => None,
-        })
+        let stage = self.stages.get(self.stages.broken()?)?;
+        Some((stage, stage.error()?))
     }
 
     /// Status in the words of the contract; derived, never stored.
@@ -332,9 +356,7 @@ impl Execution {
         if self.pause.is_some() {
             return Status::Paused;
         }
-        let waits =
-            |s: &Stage| matches!(s.state, StageState::Waiting { .. } | StageState::RetryDue { .. });
-        if self.stages.iter().any(waits) { Status::Waiting } else { Status::Queued }
+        if self.stages.is_any_waiting() { Status::Waiting } else { Status::Queued }
     }
 
     /// Share of stages that are done on this branch, 0 to 1.
@@ -342,8 +364,7 @@ impl Execution {
         if self.stages.is_empty() {
             return 0.0;
         }
-        let done = self.stages.iter().filter(|s| s.state.is_done()).count();
-        done as f64 / self.stages.len() as f64
+        self.stages.done() as f64 / self.stages.len() as f64
     }
 }
 
@@ -378,7 +399,7 @@ mod tests {
             (StageState::RetryDue { due: at(), error: error() }, "waiting", false, true),
             (waiting, "waiting", false, false),
             (StageState::Interrupted, "interrupted", false, false),
-            (StageState::Succeeded { output: json!(7) }, "succeeded", true, false),
+            (StageState::Succeeded { output: Arc::new(json!(7)) }, "succeeded", true, false),
             (StageState::Failed { error: error() }, "failed", true, true),
             (StageState::Skipped { reason: "no".to_owned() }, "skipped", true, false),
         ]
@@ -410,7 +431,7 @@ mod tests {
         fn check(states: &[usize], pause: bool, expected: Status) {
             let stage = |i: &usize| Stage { state: states_at(*i), ..Stage::new("s") };
             let execution = Execution {
-                stages: states.iter().map(stage).collect(),
+                stages: states.iter().map(stage).collect::<Vec<_>>().into(),
                 pause: pause.then(Motive::default),
                 ..Execution::default()
             };
@@ -439,8 +460,8 @@ mod tests {
 
     #[test]
     fn progress_is_the_share_of_what_is_done() {
-        let stages = states().map(|(state, ..)| Stage { state, ..Stage::new("s") }).into();
-        let execution = Execution { stages, ..Execution::default() };
+        let stages = states().map(|(state, ..)| Stage { state, ..Stage::new("s") });
+        let execution = Execution { stages: Vec::from(stages).into(), ..Execution::default() };
         assert_eq!(execution.progress(), 3.0 / 8.0);
         assert_eq!(Execution::default().progress(), 0.0);
     }

@@ -6,10 +6,11 @@ use super::condition::Condition;
 use super::definition::{Definition, StageDefinition};
 use super::event::is_too_deep;
 use super::failure::ErrorKind;
+use super::graph::Graph;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bounds that a definition must keep.
-const STAGES_MAX: usize = 200;
+const STAGES_MAX: usize = 10_000;
 const ATTEMPTS_MAX: u32 = 100;
 const LOOPS_MAX: u32 = 100;
 const TIMEOUT_MS_MAX: u64 = 7 * 24 * 3_600_000;
@@ -36,7 +37,8 @@ impl std::fmt::Display for Problem {
 
 /// Every problem of `definition`; an empty list means that it can run.
 pub fn problems(definition: &Definition, kinds: &Kinds) -> Vec<Problem> {
-    let mut judge = Judge { definition, kinds, found: Vec::new() };
+    let graph = Graph::of(definition);
+    let mut judge = Judge { definition, kinds, graph: &graph, found: Vec::new() };
     judge.workflow();
     for (index, stage) in definition.stages.iter().enumerate() {
         judge.names(index, stage);
@@ -53,6 +55,7 @@ pub fn problems(definition: &Definition, kinds: &Kinds) -> Vec<Problem> {
 struct Judge<'a> {
     definition: &'a Definition,
     kinds: &'a Kinds,
+    graph: &'a Graph,
     found: Vec<Problem>,
 }
 
@@ -104,8 +107,8 @@ impl Judge<'_> {
         if matches!(stage.name.as_str(), "input" | "task") {
             self.say_stage(stage, "the name is taken: conditions use it for the execution's own");
         }
-        let earlier = &self.definition.stages[..index];
-        if !stage.name.is_empty() && earlier.iter().any(|s| s.name == stage.name) {
+        let is_second = self.graph.index_of(&stage.name).is_some_and(|first| first < index);
+        if !stage.name.is_empty() && is_second {
             self.say_stage(stage, "the name is used twice; names are unique in a workflow");
         }
     }
@@ -146,7 +149,7 @@ impl Judge<'_> {
             if !seen.insert(need) {
                 self.say_stage(stage, format!("needs `{need}` twice"));
             }
-            if self.definition.index_of(need).is_none() {
+            if self.graph.index_of(need).is_none() {
                 let names = self.names_list();
                 self.say_stage(
                     stage,
@@ -158,13 +161,13 @@ impl Judge<'_> {
 
     fn reopens(&mut self, index: usize, stage: &StageDefinition) {
         let Some(target) = &stage.reopens else { return };
-        match self.definition.index_of(target) {
+        match self.graph.index_of(target) {
             None => {
                 let names = self.names_list();
                 let said = format!("reopens `{target}`, which is no stage; stages: {names}");
                 self.say_stage(stage, said);
             }
-            Some(t) if t == index || !self.definition.downstream_of(t).contains(&index) => {
+            Some(t) if t == index || !self.graph.upstream_of(index).contains(&t) => {
                 let said = format!("reopens `{target}`, on which it does not depend");
                 self.say_stage(stage, said);
             }
@@ -186,11 +189,11 @@ impl Judge<'_> {
         if matches!(head, "input" | "task") {
             return;
         }
-        let Some(source) = self.definition.index_of(head) else {
+        let Some(source) = self.graph.index_of(head) else {
             let said = "begins with neither `input`, `task` nor a stage";
             return self.say_stage(stage, format!("{field}: path `{path}` {said}"));
         };
-        let is_before = source != index && self.definition.downstream_of(source).contains(&index);
+        let is_before = source != index && self.graph.upstream_of(index).contains(&source);
         if !(is_before || own && source == index) {
             let said = "is not done by then: the stage does not depend on it";
             return self
@@ -208,27 +211,9 @@ impl Judge<'_> {
         }
     }
 
-    /// Kahn's algorithm: what cannot be ordered lies on a cycle or behind one.
     fn cycles(&mut self) {
-        let d = self.definition;
-        let mut done = vec![false; d.stages.len()];
-        let mut grew = true;
-        while grew {
-            grew = false;
-            for index in 0..d.stages.len() {
-                if !done[index] && d.needs_of(index).iter().all(|n| done[*n]) {
-                    done[index] = true;
-                    grew = true;
-                }
-            }
-        }
-        let stuck: Vec<&str> = d
-            .stages
-            .iter()
-            .zip(&done)
-            .filter(|(_, ok)| !**ok)
-            .map(|(s, _)| s.name.as_str())
-            .collect();
+        let name = |index: usize| self.definition.stages[index].name.as_str();
+        let stuck: Vec<&str> = self.graph.stuck().into_iter().map(name).collect();
         if !stuck.is_empty() {
             let said =
                 format!("stages wait for each other and could never start: {}", stuck.join(", "));

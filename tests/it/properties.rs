@@ -10,11 +10,14 @@ mod any;
 mod world;
 
 use any::{a_try, attempt, definition, limits};
+use chrono::{DateTime, Utc};
 use longhaul::workflow::command::Command;
 use longhaul::workflow::definition::{Definition, Limits, StageDefinition};
 use longhaul::workflow::event::{Cost, Event, Happened, Motive};
 use longhaul::workflow::evolve::fold;
 use longhaul::workflow::failure::{ErrorKind, Failure};
+use longhaul::workflow::graph::Graph;
+use longhaul::workflow::next::{next, wake};
 use longhaul::workflow::retry::RetryPolicy;
 use longhaul::workflow::state::{Execution, Outcome, StageState, Status};
 use longhaul::workflow::validate::{Kinds, problems};
@@ -138,13 +141,18 @@ proptest! {
         prop_assert!(found.is_empty(), "{:?}", found);
     }
 
-    /// Downstream is: the stage, and whatever needs something downstream.
+    /// Downstream is: the stage, and whatever needs something downstream. Upstream is the other way.
     #[test]
     fn downstream_is_what_needs_it(definition in wild()) {
-        for from in 0..definition.stages.len() {
-            let by_the_book: Vec<usize> =
-                (0..definition.stages.len()).filter(|to| reaches(&definition, from, *to)).collect();
-            prop_assert_eq!(definition.downstream_of(from), by_the_book);
+        let graph = Graph::of(&definition);
+        let all = 0..definition.stages.len();
+        for one in all.clone() {
+            let behind: Vec<usize> = all.clone().filter(|to| reaches(&definition, one, *to)).collect();
+            prop_assert_eq!(graph.downstream_of(one), behind);
+            let before: Vec<usize> =
+                all.clone().filter(|from| reaches(&definition, *from, one)).collect();
+            prop_assert_eq!(graph.upstream_of(one), before);
+            prop_assert_eq!(graph.needs_of(one), definition.needs_of(one));
         }
     }
 
@@ -200,7 +208,15 @@ proptest! {
             prop_assert_eq!(stored["stage"].as_str(), event.stage());
         }
         let text = serde_json::to_string(&state).expect("JSON");
-        prop_assert_eq!(serde_json::from_str::<Execution>(&text).expect("a state"), state);
+        let read: Execution = serde_json::from_str(&text).expect("a state");
+        prop_assert_eq!(&read, &state);
+        // What is counted along with the events is what is counted of the state they led to.
+        for now in [DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC] {
+            prop_assert_eq!(next(&read, now), next(&state, now));
+            prop_assert_eq!(wake(&read, now), wake(&state, now));
+        }
+        prop_assert_eq!((read.status(), read.progress()), (state.status(), state.progress()));
+        prop_assert_eq!(read.stages.outputs(), state.stages.outputs());
     }
 
     /// Money is recorded as it was spent, to the last digit, unless it is none.

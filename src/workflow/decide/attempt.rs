@@ -28,7 +28,7 @@ pub(super) fn start(
     stage: &str,
 ) -> Result<Vec<Event>, Refusal> {
     let found = find(state, stage)?;
-    if !next::next(state, at).contains(&Action::Start { stage: stage.to_owned() }) {
+    if !matches!(next::next_of(state, stage, at), Some(Action::Start { .. })) {
         let now = found.state.as_str();
         return Err(Refusal::NotNow(format!("stage `{stage}` is {now} and cannot start now")));
     }
@@ -181,7 +181,8 @@ fn reopen(
     error: &Failure,
 ) -> Option<Event> {
     let target = policy.reopens.as_deref()?;
-    let names = definition.downstream_of(definition.index_of(target)?);
+    let graph = state.stages.graph();
+    let names = graph.downstream_of(graph.index_of(target)?);
     Some(Event::StageReopened {
         stage: target.to_owned(),
         by: policy.name.clone(),
@@ -196,7 +197,8 @@ fn reopen(
 fn cut_off_by(state: &Execution, by: &str, reopened: &Event) -> Vec<Event> {
     let Event::StageReopened { stage: target, reset, .. } = reopened else { return Vec::new() };
     let reason = format!("stage `{by}` sent the work back to `{target}`");
-    let others = state.stages.iter().filter(|s| s.name != by && reset.contains(&s.name));
+    let running = state.stages.running().map(|index| &state.stages[index]);
+    let others = running.filter(|s| s.name != by && reset.contains(&s.name));
     let cut_off = |s: &Stage| match s.state {
         StageState::Running { attempt } => {
             let (stage, reason) = (s.name.clone(), reason.clone());
@@ -271,7 +273,7 @@ pub(super) fn wake(
         return Err(Refusal::NotNow(said));
     }
     let stage = stage.to_owned();
-    if !next::next(state, at).contains(&Action::Wake { stage: stage.clone() }) {
+    if !matches!(next::next_of(state, &stage, at), Some(Action::Wake { .. })) {
         let now = if state.pause.is_some() { "paused" } else { "ending" };
         let said = format!("stage `{stage}` cannot go on now: the execution is {now}");
         return Err(Refusal::NotNow(said));
@@ -338,7 +340,7 @@ pub(super) fn abandon(state: &Execution, reason: &str) -> Vec<Event> {
     let limit = state.request.as_ref().map_or(u32::MAX, |r| r.definition.max_interruptions);
     let mut events = Vec::new();
     let mut poisoned = None;
-    for stage in &state.stages {
+    for stage in state.stages.running().map(|index| &state.stages[index]) {
         if let StageState::Running { attempt } = stage.state {
             let (name, reason) = (stage.name.clone(), reason.to_owned());
             events.push(Event::StageInterrupted { stage: name, attempt, reason });
@@ -390,8 +392,7 @@ fn policies<'a>(
     state: &'a Execution,
     stage: &str,
 ) -> Option<(&'a Definition, &'a StageDefinition)> {
-    let definition = &state.request.as_ref()?.definition;
-    Some((definition, definition.stages.get(definition.index_of(stage)?)?))
+    Some((&state.request.as_ref()?.definition, state.policy(stage)?))
 }
 
 fn unmet_criterion(state: &Execution, stage: &Stage, output: &Value) -> Option<Failure> {

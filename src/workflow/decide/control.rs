@@ -5,7 +5,6 @@
 
 use super::find;
 use crate::workflow::command::Refusal;
-use crate::workflow::definition::Definition;
 use crate::workflow::event::{Event, Motive, Request, is_too_deep, too_deep};
 use crate::workflow::failure::Failure;
 use crate::workflow::next::{self, Action};
@@ -124,15 +123,16 @@ pub(super) fn rewind(
     }
     let Some(request) = &state.request else { return Err(Refusal::Unborn) };
     let definition = &request.definition;
-    let first = definition.index_of(from).unwrap_or(0);
-    if let Some(open) = definition.needs_of(first).into_iter().find(|n| is_open(state, *n)) {
+    let graph = state.stages.graph();
+    let first = graph.index_of(from).unwrap_or(0);
+    if let Some(open) = graph.needs_of(first).iter().copied().find(|n| is_open(state, *n)) {
         let is_done = state.stages[open].state.is_done();
         let (open, how) =
             (&definition.stages[open].name, if is_done { "failed" } else { "is not done" });
         let said = format!("stage `{from}` needs `{open}`, which {how}; begin there");
         return Err(Refusal::NotNow(said));
     }
-    let reset = reset_by(state, definition, first);
+    let reset = reset_by(state, first);
     Ok(vec![Event::ExecutionRewound {
         from: from.to_owned(),
         branch: state.branch + 1,
@@ -153,20 +153,18 @@ fn is_open(state: &Execution, index: usize) -> bool {
 
 /// The stage, and others that failed, each with everything behind it: what failed and stayed so
 /// would end the new branch at once.
-fn reset_by(state: &Execution, definition: &Definition, first: usize) -> Vec<usize> {
+fn reset_by(state: &Execution, first: usize) -> Vec<usize> {
     let has_failed = |i: &usize| state.stages[*i].state.is_done() && is_open(state, *i);
     let others = (0..state.stages.len()).filter(has_failed);
     let reset: BTreeSet<usize> =
-        others.chain([first]).flat_map(|i| definition.downstream_of(i)).collect();
+        others.chain([first]).flat_map(|i| state.stages.graph().downstream_of(i)).collect();
     reset.into_iter().collect()
 }
 
 /// The first stage that still has to run and whose needs are done.
 fn first_open(state: &Execution) -> Option<String> {
-    let definition = &state.request.as_ref()?.definition;
-    let may_begin = |i: &usize| {
-        is_open(state, *i) && !definition.needs_of(*i).into_iter().any(|n| is_open(state, n))
-    };
+    let needs = |i: usize| state.stages.graph().needs_of(i).iter().copied();
+    let may_begin = |i: &usize| is_open(state, *i) && !needs(*i).any(|n| is_open(state, n));
     (0..state.stages.len()).find(may_begin).map(|i| state.stages[i].name.clone())
 }
 

@@ -6,6 +6,7 @@ use longhaul::workflow::command::Command;
 use longhaul::workflow::definition::{Definition, Limits, OnExhausted, StageDefinition};
 use longhaul::workflow::event::{Cost, WaitReason};
 use longhaul::workflow::failure::{ErrorKind, Failure};
+use longhaul::workflow::graph::Graph;
 use longhaul::workflow::retry::RetryPolicy;
 use proptest::collection::vec;
 use proptest::option;
@@ -97,9 +98,8 @@ pub(crate) fn definition() -> impl Strategy<Value = Definition> {
             definition.max_interruptions = max_interruptions;
             definition.deadline_ms = deadline_ms;
             for (index, raw) in raws.iter().enumerate() {
-                let behind =
-                    |i: &usize| *i != index && definition.downstream_of(*i).contains(&index);
-                let before: Vec<usize> = (0..raws.len()).filter(behind).collect();
+                let mut before = Graph::of(&definition).upstream_of(index);
+                before.retain(|i| *i != index);
                 let pick = |p: Index| (!before.is_empty()).then(|| name(*p.get(&before)));
                 let reopens = raw.reopens.and_then(pick);
                 let when = raw.when.map(|(test, p)| condition(test, pick(p)));
