@@ -5,6 +5,7 @@ use super::error::CliError;
 use super::session::{Session, guardian};
 use super::{Done, out};
 use crate::embedded::{self, Config};
+use crate::store::Parts;
 use serde_json::json;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -70,11 +71,14 @@ async fn status(session: &Session) -> Done {
     if session.settings.database_url().is_some() {
         let engine = session.open().await?;
         let version: String = sqlx_version(&engine).await?;
+        let parts = engine.store().parts().await?;
         engine.close().await;
         if session.json() {
-            out::json(&json!({"running": true, "embedded": false, "version": version}));
+            let log = json!({"months": names(&parts), "outside": parts.outside});
+            out::json(&json!({"running": true, "embedded": false, "version": version, "log": log}));
         } else {
             out::line(format!("an external database answers: {version}"));
+            out::line(said_of(&parts));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -102,6 +106,27 @@ async fn status(session: &Session) -> Done {
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(k, v)| vec![k.to_owned(), v]).collect();
     out::table(&["EMBEDDED", ""], &rows);
     Ok(ExitCode::SUCCESS)
+}
+
+fn names(parts: &Parts) -> Vec<&str> {
+    parts.months.iter().map(|p| p.name.as_str()).collect()
+}
+
+/// The parts of the log in words; events outside of every month are an alarm.
+fn said_of(parts: &Parts) -> String {
+    let names = names(parts);
+    let range = match names.as_slice() {
+        [] => "no months".to_owned(),
+        [first, .., last] if first != last => format!("months {first} to {last}"),
+        [first, ..] => format!("month {first}"),
+    };
+    match parts.outside {
+        0 => format!("the log: {range}"),
+        n => format!(
+            "the log: {range}; ALARM: {n} events lie in no month; run `longhaul db migrate`, and see \
+             why no worker made the month ahead"
+        ),
+    }
 }
 
 async fn sqlx_version(engine: &crate::Longhaul) -> Result<String, CliError> {

@@ -5,6 +5,7 @@
 use super::append::Append;
 use super::appender::Appender;
 use super::error::{AppendError, StoreError};
+use crate::clock::{Clock, SystemClock};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -67,7 +68,7 @@ impl Store {
         Ok(Store { pool, appender })
     }
 
-    /// Brings the schema up to date. Safe to call from many processes at once.
+    /// Brings the schema up to date and makes the months to come. Safe to call from many processes at once.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         MIGRATOR.run(&self.pool).await.map_err(|e| match e {
             sqlx::migrate::MigrateError::Execute(e) => e.into(),
@@ -75,7 +76,8 @@ impl Store {
                 "migration {n} is unknown here: a newer version made it; use that"
             )),
             other => StoreError::Schema(other.to_string()),
-        })
+        })?;
+        self.create_months(SystemClock.now()).await.map(drop)
     }
 
     /// Appends; durable when this returns `Ok`.

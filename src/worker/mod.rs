@@ -10,6 +10,7 @@ mod inputs;
 mod lease;
 mod log_buffer;
 mod recorder;
+mod upkeep;
 
 use crate::clock::Clock;
 use crate::config::home::Home;
@@ -24,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use upkeep::Upkeep;
 use uuid::Uuid;
 
 /// How a worker behaves.
@@ -115,6 +117,7 @@ impl Worker {
     /// Works until `stop` fires and its attempts have ended or are cut off. A lost lease begins a
     /// new life under a new id; an unreachable database is waited for.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), StoreError> {
+        let _upkeep = Upkeep::start(&self.shared);
         while !stop.is_cancelled() {
             match self.live(&stop).await {
                 Ok(Ending::Stopped) => return Ok(()),

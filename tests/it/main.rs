@@ -10,6 +10,7 @@
 mod aggregate_pure;
 mod cli;
 mod history;
+mod months;
 mod properties;
 mod recovery;
 mod replay;
