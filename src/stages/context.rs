@@ -1,8 +1,10 @@
 //! What a stage kind gets: its input, and the few things it may do to the outside of itself.
 //!
-//! `step` memoises, `log` writes to the stage's log, `progress` and `spend` are recorded. How they
+//! `step` memoises, `wait_signal` and `sleep` (in `waits`) wait without a worker, `log` writes to the stage's log, `progress` and `spend` are recorded. How they
 //! are made durable is the worker's business, behind `Recorder` and `LogSink`.
 
+use super::Wait;
+use super::waits::Waits;
 use crate::clock::Clock;
 use crate::config::home::Home;
 use crate::config::run::RunSettings;
@@ -12,9 +14,11 @@ use crate::workflow::failure::{ErrorKind, Failure};
 use crate::workflow::stages::Outputs;
 use crate::workflow::state::Signal;
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -77,6 +81,8 @@ pub struct StageInput {
     pub signals: Vec<Signal>,
     /// Whether this call continues an attempt that waited.
     pub resumed: bool,
+    /// When its first attempt began, on this branch and since it was last reopened.
+    pub begun_at: Option<DateTime<Utc>>,
     /// Active time that this attempt has.
     pub timeout: Duration,
     /// US dollars that are left to spend.
@@ -105,12 +111,14 @@ pub struct StageContext {
     sinks: Sinks,
     steps: Mutex<BTreeMap<String, Value>>,
     spent: Mutex<Cost>,
+    waits: Waits,
 }
 
 impl StageContext {
     /// A context with the steps that earlier attempts recorded.
     pub fn new(input: StageInput, sinks: Sinks, steps: BTreeMap<String, Value>) -> Self {
-        StageContext { input, sinks, steps: Mutex::new(steps), spent: Mutex::new(Cost::default()) }
+        let (steps, spent) = (Mutex::new(steps), Mutex::new(Cost::default()));
+        StageContext { input, sinks, steps, spent, waits: Waits::default() }
     }
 
     /// Fires when the attempt has to end.
@@ -163,6 +171,27 @@ impl StageContext {
         self.sinks.recorder.step(key, value.clone()).await?;
         self.lock_steps().insert(key.to_owned(), value);
         Ok(done)
+    }
+
+    /// A key under which an outside service can tell that it is asked for the same thing again: 32
+    /// hexadecimal digits, the same in every attempt and after every crash. A stage that begins anew,
+    /// because it was reopened or a rewind went back before it, gets another one: it is meant to do
+    /// its work again. Another execution has another one too, and so has another `name`.
+    pub fn idempotency_key(&self, name: &str) -> String {
+        let begun = self.input.begun_at.map_or(0, |at| at.timestamp_micros());
+        let id = self.input.execution_id;
+        let all = format!("{id}\n{}\n{begun}\n{name}", self.input.stage);
+        hex::encode(&Sha256::digest(all)[..16])
+    }
+
+    /// Returns when the stage has begun to wait in its midst, with what it waits for; the run will
+    /// not go on.
+    pub(crate) async fn wait_begun(&self) -> Wait {
+        self.waits.begun().await
+    }
+
+    pub(super) fn waits(&self) -> &Waits {
+        &self.waits
     }
 
     /// Adds to what the attempt has used up; recorded with its outcome, also when it fails.

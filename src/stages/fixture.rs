@@ -121,6 +121,7 @@ impl Life {
             memo: Value::Null,
             signals: self.signals.clone(),
             resumed: false,
+            begun_at: None,
             timeout: self.timeout,
             budget_usd: None,
         };

@@ -20,6 +20,7 @@ mod suite;
 mod test_plan;
 mod testing;
 mod validation;
+mod waits;
 mod workbench;
 
 #[cfg(test)]

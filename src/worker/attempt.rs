@@ -9,6 +9,7 @@ use crate::stages::{
     LogSink, Recorder, Sinks, StageContext, StageExecutor, StageInput, StageOutcome,
 };
 use crate::store::LogChunk;
+use crate::workflow::event::Cost;
 use crate::workflow::failure::{ErrorKind, Failure};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -42,15 +43,30 @@ pub(super) struct Attempt {
 
 type Outcome = Result<StageOutcome, Failure>;
 
+/// How the work came to its end.
+struct Run {
+    result: Outcome,
+    /// Whether we cut it off, and it has neither succeeded nor failed by itself.
+    cut_off: bool,
+    /// Whether it waits in its midst.
+    in_midst: bool,
+}
+
+impl Run {
+    fn ended(result: Outcome) -> Self {
+        Run { result, cut_off: false, in_midst: false }
+    }
+}
+
 impl Attempt {
     /// Runs to its end and tells the driver how it ended.
     pub(super) async fn run(self) {
         let log = Arc::new(self.log_buffer().await);
-        let (result, cut_off, cost, mut unsent) = self.perform(&log).await;
+        let (Run { result, cut_off, in_midst }, cost, mut unsent) = self.perform(&log).await;
         let (rest, log_digest) = log.finish();
         unsent.extend(rest);
         self.store_log(&mut unsent).await;
-        let ended = Ended { result, cut_off, cost, log_digest, unsent };
+        let ended = Ended { result, cut_off, in_midst, cost, log_digest, unsent };
         let driver = self.driver.clone();
         // The driver adds an output next; it need not copy those that nobody reads any more.
         drop(self);
@@ -58,13 +74,9 @@ impl Attempt {
         let _ = driver.send(Message::Ended(Box::new(ended))).await;
     }
 
-    async fn perform(
-        &self,
-        log: &Arc<LogBuffer>,
-    ) -> (Outcome, bool, crate::workflow::event::Cost, Vec<LogChunk>) {
+    async fn perform(&self, log: &Arc<LogBuffer>) -> (Run, Cost, Vec<LogChunk>) {
         let Some(executor) = self.executor.clone() else {
-            let error = self.unknown_kind();
-            return (Err(error), false, crate::workflow::event::Cost::default(), Vec::new());
+            return (Run::ended(Err(self.unknown_kind())), Cost::default(), Vec::new());
         };
         let cancelled = CancellationToken::new();
         let context = Arc::new(self.context(log, &cancelled));
@@ -73,32 +85,38 @@ impl Attempt {
             async move { executor.run(&context).await }
         });
         let mut unsent = Vec::new();
-        let (result, cut_off) = self.watch(work, &cancelled, log, &mut unsent).await;
-        (result.and_then(check_output), cut_off, context.spent(), unsent)
+        let run = self.watch(work, &context, log, &mut unsent).await;
+        (Run { result: run.result.and_then(check_output), ..run }, context.spent(), unsent)
     }
 
     /// Waits for the work, the time limit or the driver, and stores the log meanwhile.
     async fn watch(
         &self,
         mut work: JoinHandle<Outcome>,
-        cancelled: &CancellationToken,
+        context: &StageContext,
         log: &Arc<LogBuffer>,
         unsent: &mut Vec<LogChunk>,
-    ) -> (Outcome, bool) {
+    ) -> Run {
         let limit = tokio::time::sleep(self.input.timeout);
         tokio::pin!(limit);
         let mut flush = tokio::time::interval(FLUSH);
         flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                ended = &mut work => return (self.joined(ended), false),
+                ended = &mut work => return Run::ended(self.joined(ended)),
+                wait = context.wait_begun() => {
+                    drop_work(work).await;
+                    return Run { in_midst: true, ..Run::ended(Ok(StageOutcome::Wait(wait))) };
+                }
                 () = &mut limit => {
-                    return (self.stop(work, cancelled).await.unwrap_or_else(|| Err(self.timed_out())), false);
+                    let finished = self.stop(work, context.cancelled()).await;
+                    return Run::ended(finished.unwrap_or_else(|| Err(self.timed_out())));
                 }
                 () = self.stop.cancelled() => {
-                    let finished = self.stop(work, cancelled).await;
-                    let is_cut_off = finished.is_none();
-                    return (finished.unwrap_or_else(|| Err(cut_off())), is_cut_off);
+                    let finished = self.stop(work, context.cancelled()).await;
+                    let cut_off = finished.is_none();
+                    let result = finished.unwrap_or_else(|| Err(self::cut_off()));
+                    return Run { cut_off, ..Run::ended(result) };
                 }
                 _ = flush.tick() => {
                     unsent.extend(log.drain());
@@ -194,6 +212,13 @@ impl Attempt {
             format!("{said}; raise `timeout_ms` of the stage if it needs more"),
         )
     }
+}
+
+/// Ends the work where it stands, and returns when nothing of it runs any more.
+async fn drop_work(work: JoinHandle<Outcome>) {
+    work.abort();
+    // How it ended does not matter: it told us before that it waits.
+    let _ = work.await;
 }
 
 fn cut_off() -> Failure {

@@ -188,6 +188,7 @@ impl Driver {
                 let ended = Ended {
                     result: Err(error),
                     cut_off: false,
+                    in_midst: false,
                     cost: Cost::default(),
                     log_digest: None,
                     unsent: Vec::new(),
@@ -313,7 +314,7 @@ fn refused_is_harmless(error: CommitError) -> Next {
 }
 
 fn outcome(stage: String, attempt: u32, ended: Ended) -> Command {
-    let Ended { result, cost, log_digest, .. } = ended;
+    let Ended { result, in_midst, cost, log_digest, .. } = ended;
     match result {
         Ok(StageOutcome::Done(output)) => {
             Command::Succeed { stage, attempt, output, cost, log_digest }
@@ -325,6 +326,7 @@ fn outcome(stage: String, attempt: u32, ended: Ended) -> Command {
             signal: wait.signal,
             wake_at: wait.wake_at,
             memo: wait.memo,
+            in_midst,
             cost,
         },
         Err(error) => {

@@ -40,6 +40,7 @@ pub(super) fn stage_input(
         memo: stage.memo.clone(),
         signals: stage.signals.clone(),
         resumed,
+        begun_at: stage.started_at,
         timeout: timeout(state, definition),
         budget_usd: request.limits.cost_usd.map(|limit| (limit - state.cost.usd).max(0.0)),
     })

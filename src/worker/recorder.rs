@@ -28,6 +28,9 @@ pub(super) struct Ended {
     pub(super) result: Result<StageOutcome, Failure>,
     /// Whether we cut it off, and it has neither succeeded nor failed by itself.
     pub(super) cut_off: bool,
+    /// Whether it waits in its midst, by `StageContext::wait_signal` or `sleep`: each such wait
+    /// has the stage's wait limit to itself.
+    pub(super) in_midst: bool,
     pub(super) cost: Cost,
     pub(super) log_digest: Option<String>,
     /// Log that could not be stored while it ran.

@@ -65,6 +65,10 @@ pub enum Command {
         wake_at: Option<DateTime<Utc>>,
         #[serde(default)]
         memo: Value,
+        /// Whether this wait has the stage's wait limit to itself, and a due time is not bound by it.
+        /// Else the limit counts from the stage's first wait, because it looks again and again.
+        #[serde(default)]
+        in_midst: bool,
         #[serde(default)]
         cost: Cost,
     },

@@ -15,6 +15,7 @@ mod properties;
 mod recovery;
 mod replay;
 mod scenarios;
+mod steps;
 mod store;
 mod support;
 mod tidy;

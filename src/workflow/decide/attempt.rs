@@ -231,7 +231,8 @@ pub(super) fn wait(
     at: DateTime<Utc>,
     command: &Command,
 ) -> Result<Vec<Event>, Refusal> {
-    let Command::Wait { stage, attempt, reason, signal, wake_at, memo, cost } = command else {
+    let Command::Wait { stage, attempt, reason, signal, wake_at, memo, in_midst, cost } = command
+    else {
         return Ok(Vec::new());
     };
     running(state, stage, *attempt)?;
@@ -240,7 +241,11 @@ pub(super) fn wait(
         return Err(Refusal::NotNow(said));
     }
     let limit = policies(state, stage).and_then(|(_, p)| p.wait_limit_ms);
-    let since = waiting_since(state, stage).unwrap_or(at);
+    let since = match wake_at {
+        _ if !in_midst => waiting_since(state, stage).unwrap_or(at),
+        Some(due) => at.max(*due),
+        None => at,
+    };
     let deadline = later(since, limit.unwrap_or(DEFAULT_WAIT_LIMIT_MS));
     let cost = cost.counted();
     let mut events = spent(&Report { stage, attempt: *attempt, cost, log_digest: &None });

@@ -253,7 +253,8 @@ fn command(world: &World, this: &Try) -> Command {
             let signal = has_signal.then(|| stage.clone());
             let wake_at = wake_in.map(|ms| world.now + chrono::TimeDelta::milliseconds(ms));
             let (memo, cost) = (json!({"n": attempt}), Cost::default());
-            Command::Wait { stage, attempt, reason, signal, wake_at, memo, cost }
+            let in_midst = wake_in.is_some_and(|ms| ms % 2 == 0);
+            Command::Wait { stage, attempt, reason, signal, wake_at, memo, in_midst, cost }
         }
         Try::Interrupt(s) => {
             let (stage, attempt) = runs(s);
