@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+pub mod archive;
 pub mod cli;
 pub mod clients;
 pub mod clock;

@@ -3,7 +3,7 @@
 //! Pure: a state goes in, a shape comes out. The command line prints them and the server sends them,
 //! so that there is one shape for one thing.
 
-use crate::store::Stored;
+use crate::store::{ExecutionRow, Stored};
 use crate::workflow::definition::StageDefinition;
 use crate::workflow::event::Cost;
 use crate::workflow::state::{Execution, Outcome, Stage, StageState, Status};
@@ -49,6 +49,18 @@ pub struct ExecutionView {
     pub stages: Vec<StageView>,
     /// The structured task.
     pub task: Value,
+    /// Where the events are, when an archive alone has them; then there are no stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<Archived>,
+}
+
+/// Where the events of an execution are that are not in the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Archived {
+    /// The month, as in `2026-10`.
+    pub month: String,
+    /// The directory of the archive.
+    pub place: String,
 }
 
 /// A workflow by name and version.
@@ -136,6 +148,35 @@ pub fn execution(execution_id: Uuid, state: &Execution) -> ExecutionView {
         loops: state.loops,
         stages: stages.map(|(definition, stage)| stage_view(definition, stage)).collect(),
         task: request.map_or(Value::Null, |r| r.task.clone()),
+        archived: None,
+    }
+}
+
+/// The shape of an execution whose events are archived: what its summary row tells.
+pub fn archived(row: &ExecutionRow, archived: Archived) -> ExecutionView {
+    let status = Status::ALL.into_iter().find(|s| s.as_str() == row.status);
+    ExecutionView {
+        execution_id: row.execution_id,
+        task_id: row.task_id,
+        workflow: WorkflowRef {
+            name: row.workflow.clone(),
+            version: row.workflow_version.unsigned_abs(),
+        },
+        status: status.unwrap_or(Status::Completed),
+        branch: row.branch.unsigned_abs(),
+        version: row.version.unsigned_abs(),
+        requested_at: Some(row.requested_at),
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+        progress: f64::from(row.progress),
+        waiting_reason: None,
+        error: None,
+        cost: Cost::default(),
+        repository: row.repository.clone(),
+        loops: 0,
+        stages: Vec::new(),
+        task: json!({"title": row.title}),
+        archived: Some(archived),
     }
 }
 

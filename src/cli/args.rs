@@ -92,6 +92,8 @@ pub(super) enum Command {
     Metrics,
     /// The settings in force, and where each came from
     Config,
+    /// Months of the log in files
+    Archive(Archive),
     /// The embedded database
     Db(Db),
     /// Completions for a shell
@@ -298,6 +300,49 @@ pub(super) enum WorkflowsAction {
         /// Register it under this name
         #[arg(long)]
         name: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Archive {
+    #[command(subcommand)]
+    pub(super) action: ArchiveAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ArchiveAction {
+    /// Write months that are over, and whose executions have all ended, to files
+    Create {
+        /// Only this month, as in 2026-10
+        #[arg(long, value_name = "YYYY-MM", conflicts_with = "before")]
+        month: Option<String>,
+        /// Only months before this one [default: every month that is over]
+        #[arg(long, value_name = "YYYY-MM")]
+        before: Option<String>,
+        /// The directory that gets a directory for each month
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// The months of the log, and where their events are
+    List,
+    /// Prove archives; needs no database
+    Verify {
+        /// An archive, its manifest, or a directory of archives
+        path: PathBuf,
+    },
+    /// Give up the events of a month whose archive verifies
+    Drop {
+        /// As in 2026-10
+        #[arg(value_name = "YYYY-MM")]
+        month: String,
+        /// Where the archive is [default: where it was written]
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+    },
+    /// Put the events of an archive back
+    Restore {
+        /// An archive, or its manifest
+        path: PathBuf,
     },
 }
 

@@ -1,9 +1,12 @@
 //! Errors of commands and their exit codes: 1 failed, 2 wrong input, 3 not found, 4 refused, 5 out of
 //! reach. Each says what happened, to what, and what to do.
 
+use crate::archive::ArchiveError;
 use crate::config::run::SettingsError;
 use crate::config::settings::ConfigError;
-use crate::engine::{HistoryError, OpenError, ProcessError, SubmitError, WorkflowError};
+use crate::engine::{
+    HistoryError, OpenError, ProcessError, RetentionError, SubmitError, WorkflowError,
+};
 use crate::store::StoreError;
 use crate::task::ParseRefusal;
 use std::process::ExitCode;
@@ -47,6 +50,9 @@ pub(super) enum CliError {
     /// A text that is no task.
     #[error(transparent)]
     Parse(#[from] ParseRefusal),
+    /// Months and their archives.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
     /// The embedded database.
     #[error(transparent)]
     Embedded(#[from] crate::embedded::EmbeddedError),
@@ -63,6 +69,7 @@ impl CliError {
             CliError::Refused(_) => 4,
             CliError::OutOfReach(_) | CliError::Embedded(_) => 5,
             CliError::Store(error) => of_store(error),
+            CliError::Retention(error) => of_retention(error),
             CliError::Process(error) => of_process(error),
             CliError::History(error) => of_history(error),
             CliError::Open(error) => of_open(error),
@@ -75,9 +82,26 @@ impl CliError {
 fn of_store(error: &StoreError) -> u8 {
     match error {
         StoreError::NotFound { .. } => 3,
+        StoreError::Archived { .. } => 4,
         StoreError::Ambiguous { .. } | StoreError::Url(_) => 2,
         StoreError::Unreachable(_) | StoreError::Schema(_) | StoreError::NotDurable(_) => 5,
         StoreError::Refused(_) | StoreError::Unreadable { .. } => 5,
+    }
+}
+
+fn of_retention(error: &RetentionError) -> u8 {
+    match error {
+        RetentionError::Store(error) => of_store(error),
+        RetentionError::NoMonth(_) | RetentionError::Archive(ArchiveError::None(_)) => 3,
+        RetentionError::Archive(ArchiveError::Io { .. } | ArchiveError::Busy(_)) => 5,
+        RetentionError::Archive(ArchiveError::Broken { .. }) => 1,
+        RetentionError::Archive(ArchiveError::Exists(_))
+        | RetentionError::NotOver(_)
+        | RetentionError::Held { .. }
+        | RetentionError::Gone(_)
+        | RetentionError::Present(_)
+        | RetentionError::NotArchived(_)
+        | RetentionError::Differs { .. } => 4,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Names, JSON and exit codes are the contract's. Stdout belongs to results; progress, warnings and
 //! errors go to stderr. Never: SQL, or a decision that the library does not offer to everybody.
 
+mod archive;
 mod args;
 mod config;
 mod control;
@@ -91,6 +92,7 @@ async fn run(cli: Cli) -> Done {
         Command::Workflows(args) => workflows::workflows(&session, &args).await,
         Command::Metrics => show::metrics(&session).await,
         Command::Config => config::config(&session),
+        Command::Archive(args) => archive::archive(&session, &args).await,
         Command::Db(args) => db::db(&session, &args).await,
         Command::Completions { .. } => Ok(ExitCode::SUCCESS),
     }

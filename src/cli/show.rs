@@ -179,6 +179,11 @@ pub(super) fn print(view: &ExecutionView) {
     if let Some(error) = &view.error {
         out::line(format!("  error     {} ({})", indent(&error.message), error.kind));
     }
+    if let Some(archived) = &view.archived {
+        let (month, place) = (&archived.month, &archived.place);
+        out::line(format!("  archived  its events are in {place} (month {month})"));
+        return;
+    }
     let rows: Vec<Vec<String>> = view.stages.iter().map(stage_cells).collect();
     out::table(&["  STAGE", "STATUS", "ATTEMPTS", "TOOK", "RESULT"], &rows);
 }

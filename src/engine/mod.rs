@@ -3,6 +3,7 @@
 //! Everything that the command line does goes through here. It owns the connection to the database,
 //! the stage kinds and the settings; it decides nothing about executions.
 
+mod archive;
 mod builder;
 mod database;
 mod history;
@@ -12,6 +13,7 @@ mod submit;
 mod workflows;
 
 pub use crate::store::Metrics;
+pub use archive::{RetentionError, month_name};
 pub use builder::{Builder, Database};
 pub use history::{HistoryError, Moment, StateAt};
 pub use operate::ProcessError;

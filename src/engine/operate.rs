@@ -39,7 +39,13 @@ impl Longhaul {
 
     /// An execution as the outside sees it.
     pub async fn show(&self, id: Uuid) -> Result<ExecutionView, StoreError> {
-        Ok(view::execution(id, &self.state(id).await?))
+        match self.state(id).await {
+            Err(StoreError::Archived { id, month, place }) => {
+                let row = self.store.execution_row(id).await?;
+                Ok(view::archived(&row, view::Archived { month, place }))
+            }
+            other => Ok(view::execution(id, &other?)),
+        }
     }
 
     /// Asks for the end of an execution. What runs is stopped, and `ExecutionCancelled` confirms it.

@@ -44,6 +44,19 @@ pub enum StoreError {
         /// How many.
         count: usize,
     },
+    /// It is there, but its events are in an archive only.
+    #[error(
+        "the events of execution {id} are archived: month {month}, in {place}; `longhaul archive \
+         restore` brings them back"
+    )]
+    Archived {
+        /// The execution.
+        id: Uuid,
+        /// Its month, as in `2026-10`.
+        month: String,
+        /// The directory of the archive.
+        place: String,
+    },
     /// The schema is older or newer than the program.
     #[error("the database's schema does not fit this version of longhaul: {0}")]
     Schema(String),

@@ -178,12 +178,18 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Stored>, StoreError> {
         let rows = self.event_rows(&[execution_id], after, limit).await?;
+        if rows.is_empty() && after == 0 {
+            self.refuse_archived(execution_id).await?;
+        }
         Ok(rows.into_iter().map(|(_, stored)| stored).collect())
     }
 
     /// One execution, folded from its whole stream.
     pub async fn load(&self, execution_id: Uuid) -> Result<Loaded, StoreError> {
         let found = self.load_many(&[execution_id]).await?.pop();
+        if found.is_none() {
+            self.refuse_archived(execution_id).await?;
+        }
         let id = execution_id.to_string();
         found.ok_or(StoreError::NotFound { what: "execution", id })
     }

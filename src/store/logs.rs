@@ -87,7 +87,7 @@ impl Store {
         stage: Option<&str>,
         after: Option<&LogChunk>,
     ) -> Result<Vec<LogChunk>, StoreError> {
-        let rows = sqlx::query_as(READ)
+        let rows: Vec<LogChunk> = sqlx::query_as(READ)
             .bind(execution_id)
             .bind(stage)
             .bind(after.map(|c| c.at))
@@ -97,6 +97,9 @@ impl Store {
             .bind(LOG_PAGE as i64)
             .fetch_all(&self.pool)
             .await?;
+        if rows.is_empty() && after.is_none() {
+            self.refuse_archived(execution_id).await?;
+        }
         Ok(rows)
     }
 }

@@ -6,6 +6,7 @@
 pub mod aggregate;
 mod append;
 mod appender;
+mod archives;
 mod chain;
 mod connect;
 mod error;
@@ -20,6 +21,9 @@ mod workers;
 mod workflows;
 
 pub use append::{Append, Disposition, Record, Summary};
+pub use archives::{
+    ArchiveRow, HeldBy, LogKey, MonthEvent, MonthHead, MonthRange, NewArchive, PutBack,
+};
 pub use chain::{EventHeader, GENESIS, link};
 pub use connect::{Connect, Store};
 pub use error::{AppendError, StoreError};

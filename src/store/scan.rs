@@ -97,6 +97,8 @@ select execution_id, version, head_hash, status, branch, progress, started_at, f
   from executions
  where execution_id > $1 and ($2::uuid is null or execution_id = $2)
    and (not $3 or status not in ('completed', 'failed', 'cancelled'))
+   and not exists (select from archives a where a.dropped_at is not null
+                      and executions.execution_id >= a.first_id and executions.execution_id < a.end_id)
  order by execution_id limit $4";
 
 const EVENTS: &str = r"/* events in order */

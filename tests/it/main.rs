@@ -8,6 +8,7 @@
 )]
 
 mod aggregate_pure;
+mod archive;
 mod cli;
 mod history;
 mod months;

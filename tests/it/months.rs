@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection, Row};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-fn this_month() -> NaiveDate {
+pub(crate) fn this_month() -> NaiveDate {
     SystemClock.now().date_naive().with_day(1).expect("a first day")
 }
 
@@ -16,12 +16,12 @@ fn named(table: &str, month: NaiveDate) -> String {
 }
 
 /// An id as an execution gets it that is requested at `at`.
-fn id_at(at: DateTime<Utc>) -> Uuid {
+pub(crate) fn id_at(at: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(at.timestamp()).expect("after 1970");
     Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, at.timestamp_subsec_nanos()))
 }
 
-fn at(month: NaiveDate) -> DateTime<Utc> {
+pub(crate) fn at(month: NaiveDate) -> DateTime<Utc> {
     month.and_hms_opt(0, 0, 0).expect("midnight").and_utc()
 }
 

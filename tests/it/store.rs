@@ -23,7 +23,7 @@ fn now() -> DateTime<Utc> {
     SystemClock.now()
 }
 
-fn new_execution(priority: u8) -> (NewTask, NewExecution) {
+pub(crate) fn new_execution(priority: u8) -> (NewTask, NewExecution) {
     let task_id = Uuid::now_v7();
     let definition = row("test", &["one", "two"]).resolved(&Limits::default());
     let request = Request {

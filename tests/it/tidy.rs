@@ -72,6 +72,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("workflow", &["config"]),
     ("task", &[]),
     ("clock", &[]),
+    ("archive", &["store"]),
     ("embedded", &[]),
     ("replay", &["workflow", "config"]),
     ("view", &["workflow", "store"]),
@@ -83,6 +84,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
+            "archive",
             "clients",
             "clock",
             "config",
@@ -107,8 +109,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "clients", "clock", "config", "embedded", "engine", "replay", "server", "stages",
-            "store", "task", "view", "worker", "workflow",
+            "archive", "clients", "clock", "config", "embedded", "engine", "replay", "server",
+            "stages", "store", "task", "view", "worker", "workflow",
         ],
     ),
 ];

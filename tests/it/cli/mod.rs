@@ -1,5 +1,6 @@
 //! The built binary, as a user runs it: commands, exit codes, JSON, bad input, crashes.
 
+mod archive;
 mod bad_input;
 mod commands;
 mod crash;
