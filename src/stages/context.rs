@@ -85,6 +85,8 @@ pub struct StageInput {
     pub begun_at: Option<DateTime<Utc>>,
     /// Active time that this attempt has.
     pub timeout: Duration,
+    /// How long it may give no sign of life: no step, no progress, no log.
+    pub inactivity: Option<Duration>,
     /// US dollars that are left to spend.
     pub budget_usd: Option<f64>,
 }

@@ -123,6 +123,7 @@ impl Life {
             resumed: false,
             begun_at: None,
             timeout: self.timeout,
+            inactivity: None,
             budget_usd: None,
         };
         let sinks = Sinks {

@@ -5,6 +5,7 @@
 use super::Shared;
 use super::log_buffer::LogBuffer;
 use super::recorder::{Ended, Message, ToDriver};
+use super::signs::Signs;
 use crate::stages::{
     LogSink, Recorder, Sinks, StageContext, StageExecutor, StageInput, StageOutcome,
 };
@@ -78,14 +79,17 @@ impl Attempt {
         let Some(executor) = self.executor.clone() else {
             return (Run::ended(Err(self.unknown_kind())), Cost::default(), Vec::new());
         };
-        let cancelled = CancellationToken::new();
-        let context = Arc::new(self.context(log, &cancelled));
+        if self.input.timeout.is_zero() {
+            return (Run::ended(Err(self.timed_out())), Cost::default(), Vec::new());
+        }
+        let signs = Arc::new(Signs::new(Arc::clone(log), self.driver.clone()));
+        let context = Arc::new(self.context(&signs));
         let work = tokio::spawn({
             let context = Arc::clone(&context);
             async move { executor.run(&context).await }
         });
         let mut unsent = Vec::new();
-        let run = self.watch(work, &context, log, &mut unsent).await;
+        let run = self.watch(work, &context, &signs, log, &mut unsent).await;
         (Run { result: run.result.and_then(check_output), ..run }, context.spent(), unsent)
     }
 
@@ -94,6 +98,7 @@ impl Attempt {
         &self,
         mut work: JoinHandle<Outcome>,
         context: &StageContext,
+        signs: &Signs,
         log: &Arc<LogBuffer>,
         unsent: &mut Vec<LogChunk>,
     ) -> Run {
@@ -111,6 +116,10 @@ impl Attempt {
                 () = &mut limit => {
                     let finished = self.stop(work, context.cancelled()).await;
                     return Run::ended(finished.unwrap_or_else(|| Err(self.timed_out())));
+                }
+                () = signs.silent_for(self.input.inactivity) => {
+                    let finished = self.stop(work, context.cancelled()).await;
+                    return Run::ended(finished.unwrap_or_else(|| Err(self.gone_silent())));
                 }
                 () = self.stop.cancelled() => {
                     let finished = self.stop(work, context.cancelled()).await;
@@ -186,11 +195,11 @@ impl Attempt {
         }
     }
 
-    fn context(&self, log: &Arc<LogBuffer>, cancelled: &CancellationToken) -> StageContext {
+    fn context(&self, signs: &Arc<Signs>) -> StageContext {
         let sinks = Sinks {
-            recorder: Arc::new(self.driver.clone()) as Arc<dyn Recorder>,
-            log: Arc::clone(log) as Arc<dyn LogSink>,
-            cancelled: cancelled.clone(),
+            recorder: Arc::clone(signs) as Arc<dyn Recorder>,
+            log: Arc::clone(signs) as Arc<dyn LogSink>,
+            cancelled: CancellationToken::new(),
             clock: Arc::clone(&self.shared.clock),
             home: self.shared.home.clone(),
         };
@@ -209,8 +218,15 @@ impl Attempt {
         let said = format!("stage `{}` took longer than its {seconds} s", self.input.stage);
         Failure::new(
             ErrorKind::Timeout,
-            format!("{said}; raise `timeout_ms` of the stage if it needs more"),
+            format!("{said}; raise `timeout_ms` or `total_ms` of the stage if it needs more"),
         )
+    }
+
+    fn gone_silent(&self) -> Failure {
+        let seconds = self.input.inactivity.unwrap_or_default().as_secs_f64();
+        let said = format!("stage `{}` gave no sign of life for {seconds} s", self.input.stage);
+        let hint = "a step, progress or a line of log is one; or raise its `inactivity_ms`";
+        Failure::new(ErrorKind::Timeout, format!("{said}; {hint}"))
     }
 }
 

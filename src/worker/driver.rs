@@ -175,7 +175,8 @@ impl Driver {
         };
         let stop = CancellationToken::new();
         self.running.insert((name.to_owned(), stage.attempts), stop.clone());
-        match stage_input(stream.state(), self.claimed.execution_id, stage, resumed) {
+        let now = self.shared.clock.now();
+        match stage_input(stream.state(), self.claimed.execution_id, stage, resumed, now) {
             Ok(input) => {
                 let kind = kind_of(stream.state(), name);
                 let executor = self.shared.stages.get(&kind);

@@ -8,6 +8,7 @@ use crate::workflow::event::Request;
 use crate::workflow::failure::{ErrorKind, Failure};
 use crate::workflow::next::remaining_ms;
 use crate::workflow::state::{Execution, Stage};
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -18,6 +19,7 @@ pub(super) fn stage_input(
     execution_id: Uuid,
     stage: &Stage,
     resumed: bool,
+    now: DateTime<Utc>,
 ) -> Result<StageInput, Failure> {
     let (request, definition) = definitions(state, stage)?;
     Ok(StageInput {
@@ -41,7 +43,8 @@ pub(super) fn stage_input(
         signals: stage.signals.clone(),
         resumed,
         begun_at: stage.started_at,
-        timeout: timeout(state, definition),
+        timeout: timeout(state, stage, definition, now),
+        inactivity: definition.inactivity_ms.map(Duration::from_millis),
         budget_usd: request.limits.cost_usd.map(|limit| (limit - state.cost.usd).max(0.0)),
     })
 }
@@ -51,10 +54,17 @@ pub(super) fn kind_of(state: &Execution, stage: &str) -> String {
     state.policy(stage).map(|s| s.kind.clone()).unwrap_or_default()
 }
 
-/// An attempt never gets more active time than its execution has left.
-fn timeout(state: &Execution, definition: &StageDefinition) -> Duration {
+/// An attempt never gets more time than its execution or, over all attempts, its stage has left.
+fn timeout(
+    state: &Execution,
+    stage: &Stage,
+    definition: &StageDefinition,
+    now: DateTime<Utc>,
+) -> Duration {
     let own = definition.timeout_ms.unwrap_or(600_000);
-    Duration::from_millis(own.min(remaining_ms(state)))
+    let gone = stage.started_at.map_or(0, |at| (now - at).num_milliseconds().max(0) as u64);
+    let left = definition.total_ms.map_or(u64::MAX, |total| total.saturating_sub(gone));
+    Duration::from_millis(own.min(remaining_ms(state)).min(left))
 }
 
 fn definitions<'a>(

@@ -11,6 +11,7 @@ mod lease;
 mod log_buffer;
 mod recorder;
 mod upkeep;
+mod signs;
 
 use crate::clock::Clock;
 use crate::config::home::Home;

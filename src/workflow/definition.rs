@@ -79,6 +79,11 @@ pub struct Definition {
     /// What happens when attempts or loops are used up. Default `fail`.
     #[serde(default)]
     pub on_exhausted: OnExhausted,
+    /// Bound on the time that it waits for a worker, each time that something may be done for it, in
+    /// ms. Judged when a worker takes it: too late, and it fails or pauses, as `on_exhausted` says,
+    /// instead of going on. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_ms: Option<u64>,
     /// How often in a row one stage may lose its worker before a person has to look. Default 20.
     #[serde(default = "twenty")]
     pub max_interruptions: u32,
@@ -107,6 +112,19 @@ pub struct StageDefinition {
     /// Bound on the active time of one attempt, in ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// Bound on the time for which an attempt gives no sign of life (step, progress, log), in ms. It
+    /// then fails with kind `timeout`. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactivity_ms: Option<u64>,
+    /// Bound on the time from the stage's first start to its end, all attempts, delays and waits
+    /// included, in ms. Counts anew when the stage is reopened or a rewind goes back before it.
+    /// Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_ms: Option<u64>,
+    /// Bound on the time that the execution waits for a worker when this stage is to start or to go
+    /// on, in ms; see the workflow's. Default: the workflow's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_ms: Option<u64>,
     /// Bound on one wait (for a person, for CI), in ms. Default 6 hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_limit_ms: Option<u64>,
@@ -116,6 +134,9 @@ pub struct StageDefinition {
     /// Delays between tries, and what is retried.
     #[serde(default)]
     pub retry: RetryPolicy,
+    /// What happens when its attempts are used up. Default: as the workflow says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_exhausted: Option<OnExhausted>,
     /// An earlier stage that is opened again when this one rejects the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reopens: Option<String>,
@@ -140,9 +161,13 @@ impl StageDefinition {
             required: true,
             when: None,
             timeout_ms: None,
+            inactivity_ms: None,
+            total_ms: None,
+            queue_ms: None,
             wait_limit_ms: None,
             attempts: None,
             retry: RetryPolicy::default(),
+            on_exhausted: None,
             reopens: None,
             success: Vec::new(),
             config: Value::Null,
@@ -162,6 +187,7 @@ impl Definition {
             deadline_ms: None,
             max_loops: three(),
             on_exhausted: OnExhausted::Fail,
+            queue_ms: None,
             max_interruptions: twenty(),
             stages,
         }
@@ -194,6 +220,9 @@ impl Definition {
             stage.wait_limit_ms = Some(stage.wait_limit_ms.unwrap_or(DEFAULT_WAIT_LIMIT_MS));
             let delay = stage.retry.delay_ms.unwrap_or(limits.retry_delay_ms);
             stage.retry.delay_ms = Some(delay);
+            for kind in stage.retry.kinds.values_mut() {
+                kind.attempts = kind.attempts.map(|n| n.clamp(1, cap));
+            }
         }
         resolved
     }

@@ -6,7 +6,7 @@ use super::command::{Command, Refusal};
 use super::decide::apply;
 use super::event::Happened;
 use super::failure::{ErrorKind, Failure};
-use super::state::{Execution, Stage, StageState};
+use super::state::{Execution, Stage, StageState, Status};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -140,6 +140,35 @@ pub fn wake(state: &Execution, now: DateTime<Utc>) -> Wake {
     }
     let due = state.stages.open().filter_map(|index| due_at(state, &state.stages[index])).min();
     due.map_or(Wake::Never, Wake::At)
+}
+
+/// Since when something may be done for an execution that nobody holds; none while something runs.
+pub fn ready_since(state: &Execution) -> Option<DateTime<Utc>> {
+    let changed = state.updated_at?;
+    match state.status() {
+        Status::Queued => Some(changed),
+        Status::Waiting => match wake(state, changed) {
+            Wake::Now => Some(changed),
+            Wake::At(due) => Some(due),
+            Wake::Never => None,
+        },
+        Status::Running | Status::Paused => None,
+        Status::Completed | Status::Failed | Status::Cancelled => None,
+    }
+}
+
+/// The first stage that is to start or to go on at `now` and may not wait for a worker for ever, and
+/// how long it may, in ms.
+pub fn queue_limit(state: &Execution, now: DateTime<Utc>) -> Option<(String, u64)> {
+    let definition = &state.request.as_ref()?.definition;
+    let limit = |action| match action {
+        Action::Start { stage } | Action::Wake { stage } => {
+            let own = state.policy(&stage).and_then(|p| p.queue_ms);
+            own.or(definition.queue_ms).map(|limit| (stage, limit))
+        }
+        _ => None,
+    };
+    next(state, now).into_iter().find_map(limit)
 }
 
 /// Takes every action that needs no outside, again and again until none is left: skips, starts,

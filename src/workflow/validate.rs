@@ -7,6 +7,7 @@ use super::definition::{Definition, StageDefinition};
 use super::event::is_too_deep;
 use super::failure::ErrorKind;
 use super::graph::Graph;
+use super::retry::KindPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bounds that a definition must keep.
@@ -84,6 +85,9 @@ impl Judge<'_> {
         if d.deadline_ms.is_some_and(|ms| ms == 0 || ms > TIMEOUT_MS_MAX) {
             self.say("workflow", format!("deadline_ms must be 1 to {TIMEOUT_MS_MAX} (7 days)"));
         }
+        if d.queue_ms.is_some_and(|ms| ms == 0 || ms > TIMEOUT_MS_MAX) {
+            self.say("workflow", format!("queue_ms must be 1 to {TIMEOUT_MS_MAX} (7 days)"));
+        }
         if d.max_loops > LOOPS_MAX {
             self.say("workflow", format!("max_loops must be 0 to {LOOPS_MAX}"));
         }
@@ -125,6 +129,15 @@ impl Judge<'_> {
         if stage.timeout_ms.is_some_and(|ms| ms == 0 || ms > TIMEOUT_MS_MAX) {
             self.say_stage(stage, format!("timeout_ms must be 1 to {TIMEOUT_MS_MAX} (7 days)"));
         }
+        for (name, bound) in [("inactivity_ms", stage.inactivity_ms), ("queue_ms", stage.queue_ms)]
+        {
+            if bound.is_some_and(|ms| ms == 0 || ms > TIMEOUT_MS_MAX) {
+                self.say_stage(stage, format!("{name} must be 1 to {TIMEOUT_MS_MAX} (7 days)"));
+            }
+        }
+        if stage.total_ms.is_some_and(|ms| ms == 0 || ms > WAIT_MS_MAX) {
+            self.say_stage(stage, format!("total_ms must be 1 to {WAIT_MS_MAX} (366 days)"));
+        }
         if stage.wait_limit_ms.is_some_and(|ms| ms == 0 || ms > WAIT_MS_MAX) {
             self.say_stage(stage, format!("wait_limit_ms must be 1 to {WAIT_MS_MAX} (366 days)"));
         }
@@ -138,8 +151,25 @@ impl Judge<'_> {
             let said = "retry.delay_ms and retry.cap_ms must be 0 to";
             self.say_stage(stage, format!("{said} {TIMEOUT_MS_MAX} (7 days)"));
         }
+        for (kind, own) in &stage.retry.kinds {
+            self.kind_policy(stage, *kind, own);
+        }
         if stage.retry.on.get(&ErrorKind::NeedsPerson) == Some(&true) {
             self.say_stage(stage, "retry.on.needs_person cannot be true: only a person can go on");
+        }
+    }
+
+    fn kind_policy(&mut self, stage: &StageDefinition, kind: ErrorKind, own: &KindPolicy) {
+        let at = format!("retry.kinds.{}", kind.as_str());
+        if own.attempts.is_some_and(|n| n == 0 || n > ATTEMPTS_MAX) {
+            self.say_stage(stage, format!("{at}.attempts must be 1 to {ATTEMPTS_MAX}"));
+        }
+        if own.factor.is_some_and(|factor| !(1.0..=100.0).contains(&factor)) {
+            self.say_stage(stage, format!("{at}.factor must be 1 to 100"));
+        }
+        if own.delay_ms.unwrap_or(0).max(own.cap_ms.unwrap_or(0)) > TIMEOUT_MS_MAX {
+            let said = format!("{at}.delay_ms and {at}.cap_ms must be 0 to");
+            self.say_stage(stage, format!("{said} {TIMEOUT_MS_MAX} (7 days)"));
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod aggregate_pure;
 mod archive;
+mod bounds;
 mod cli;
 mod history;
 mod months;

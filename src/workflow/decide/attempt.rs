@@ -134,13 +134,16 @@ fn after_failure(
     };
     let is_stopping = state.cancel.is_some() || state.broken_stage().is_some();
     let tries = stage.tries + 1;
-    if !is_stopping && policy.retry.retries(error.kind) && tries < policy.attempts.unwrap_or(1) {
+    let attempts = policy.retry.attempts(error.kind, policy.attempts.unwrap_or(1));
+    let due = later(at, policy.retry.delay_ms(error, tries, jitter));
+    let may_retry = !is_stopping && policy.retry.retries(error.kind) && tries < attempts;
+    let out_of_time = total_deadline(stage, policy).filter(|end| may_retry && due >= *end);
+    let error = &out_of_time.map_or_else(|| error.clone(), |_| no_time_left(error, policy));
+    if may_retry && out_of_time.is_none() {
         let by_stage = stage.cost.usd + report.cost.usd;
         if let Some(broke) = over_budget(state, error, spent_usd, by_stage) {
             return vec![failed(&broke, true)];
         }
-        let wait = policy.retry.delay_ms(error, tries, jitter);
-        let due = later(at, wait);
         let scheduled = Event::StageRetryScheduled {
             stage: stage.name.clone(),
             attempt: stage.attempts + 1,
@@ -164,7 +167,8 @@ fn after_failure(
         return events;
     }
     let wants_person = error.kind == ErrorKind::NeedsPerson
-        || policy.required && definition.on_exhausted == OnExhausted::Pause;
+        || policy.required
+            && policy.on_exhausted.unwrap_or(definition.on_exhausted) == OnExhausted::Pause;
     if wants_person && !is_stopping {
         return vec![
             failed(error, false),
@@ -172,6 +176,20 @@ fn after_failure(
         ];
     }
     vec![failed(error, true)]
+}
+
+/// When the stage has had its time, all attempts together; none if that is not bounded.
+fn total_deadline(stage: &Stage, policy: &StageDefinition) -> Option<DateTime<Utc>> {
+    Some(later(stage.started_at?, policy.total_ms?))
+}
+
+fn no_time_left(error: &Failure, policy: &StageDefinition) -> Failure {
+    let total = policy.total_ms.unwrap_or_default();
+    let message = format!(
+        "{}; it is not tried again: its `total_ms` of {total} leaves no time for it",
+        error.message
+    );
+    Failure { message, ..error.clone() }
 }
 
 fn reopen(
@@ -240,13 +258,16 @@ pub(super) fn wait(
         let said = format!("stage `{stage}` would wait for ever: give it a signal or a time");
         return Err(Refusal::NotNow(said));
     }
-    let limit = policies(state, stage).and_then(|(_, p)| p.wait_limit_ms);
+    let policy = policies(state, stage).map(|(_, policy)| policy);
+    let limit = policy.and_then(|p| p.wait_limit_ms);
+    let end = policy.zip(state.stage(stage)).and_then(|(p, s)| total_deadline(s, p));
     let since = match wake_at {
         _ if !in_midst => waiting_since(state, stage).unwrap_or(at),
         Some(due) => at.max(*due),
         None => at,
     };
     let deadline = later(since, limit.unwrap_or(DEFAULT_WAIT_LIMIT_MS));
+    let deadline = end.map_or(deadline, |end| end.min(deadline));
     let cost = cost.counted();
     let mut events = spent(&Report { stage, attempt: *attempt, cost, log_digest: &None });
     events.push(Event::StageWaiting {
@@ -359,7 +380,7 @@ pub(super) fn abandon(state: &Execution, reason: &str) -> Vec<Event> {
     events
 }
 
-fn paused(reason: String) -> Event {
+pub(super) fn paused(reason: String) -> Event {
     Event::ExecutionPaused { motive: Motive { reason, source: "worker".to_owned() } }
 }
 

@@ -5,10 +5,12 @@
 
 use super::find;
 use crate::workflow::command::Refusal;
+use crate::workflow::definition::OnExhausted;
 use crate::workflow::event::{Event, Motive, Request, is_too_deep, too_deep};
-use crate::workflow::failure::Failure;
+use crate::workflow::failure::{ErrorKind, Failure};
 use crate::workflow::next::{self, Action};
 use crate::workflow::state::{Execution, Outcome, StageState};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -23,12 +25,30 @@ pub(super) fn request(request: &Request) -> Result<Vec<Event>, Refusal> {
     Ok(vec![Event::ExecutionRequested(Box::new(request.clone()))])
 }
 
-/// A claim over a dead worker cuts off what that one had running.
-pub(super) fn claim(state: &Execution, worker: Uuid, fence: Uuid) -> Vec<Event> {
+/// A claim over a dead worker cuts off what that one had running. One that comes too late says so.
+pub(super) fn claim(state: &Execution, at: DateTime<Utc>, worker: Uuid, fence: Uuid) -> Vec<Event> {
     let before = state.worker.map_or_else(|| "nobody".to_owned(), |w| w.to_string());
     let mut events = super::attempt::abandon(state, &format!("worker {before} is gone"));
     events.push(Event::ExecutionClaimed { worker, fence });
+    events.extend(waited_too_long(state, at));
     events
+}
+
+/// What becomes of an execution that no worker took in time.
+fn waited_too_long(state: &Execution, at: DateTime<Utc>) -> Option<Event> {
+    let definition = &state.request.as_ref()?.definition;
+    let (stage, limit) = next::queue_limit(state, at)?;
+    let ready = next::ready_since(state)?;
+    if (at - ready).num_milliseconds() < i64::try_from(limit).unwrap_or(i64::MAX) {
+        return None;
+    }
+    let own = state.policy(&stage).and_then(|p| p.on_exhausted);
+    let said = format!("no worker took it for {} s", (at - ready).num_seconds());
+    let message = format!("{said}, longer than its `queue_ms` of {limit}; run more workers");
+    Some(match own.unwrap_or(definition.on_exhausted) {
+        OnExhausted::Pause => super::attempt::paused(message),
+        OnExhausted::Fail => failed(Failure::new(ErrorKind::Timeout, message), Some(stage)),
+    })
 }
 
 /// A repeated key is harmless: it changes nothing.

@@ -22,7 +22,7 @@ pub fn decide(
     admit(state, command)?;
     match command {
         Command::Request(request) => control::request(request),
-        Command::Claim { worker, fence } => Ok(control::claim(state, *worker, *fence)),
+        Command::Claim { worker, fence } => Ok(control::claim(state, at, *worker, *fence)),
         Command::Start { stage } => attempt::start(state, at, stage),
         Command::Skip { stage, reason } => attempt::skip(state, stage, reason),
         Command::RecordStep { stage, attempt, key, value } => {

@@ -64,6 +64,7 @@ fn the_workflow_itself() {
         json!({"max_interruptions": 0}),
         &["workflow: max_interruptions must be at least 1"],
     );
+    check_workflow(json!({"queue_ms": 0}), &["workflow: queue_ms must be 1 to 604800000 (7 days)"]);
     check_workflow(json!({"min_priority": 11}), &["workflow: min_priority must be 0 to 10"]);
     let stage = |i: usize| json!({"name": format!("s{i}"), "kind": "work"});
     let many: Vec<Value> = (0..10_001).map(stage).collect();
@@ -103,6 +104,18 @@ fn bounds_of_stages() {
         &["stage b: wait_limit_ms must be 1 to 31622400000 (366 days)"],
     );
     check(json!({"attempts": 0}), &["stage b: attempts must be 1 to 100"]);
+    check(json!({"inactivity_ms": 0}), &["stage b: inactivity_ms must be 1 to 604800000 (7 days)"]);
+    check(json!({"queue_ms": 0}), &["stage b: queue_ms must be 1 to 604800000 (7 days)"]);
+    check(json!({"total_ms": 0}), &["stage b: total_ms must be 1 to 31622400000 (366 days)"]);
+    check(
+        json!({"retry": {"kinds": {"timeout": {"attempts": 0, "factor": 0.5, "cap_ms": u64::MAX}}}}),
+        &[
+            "stage b: retry.kinds.timeout.attempts must be 1 to 100",
+            "stage b: retry.kinds.timeout.factor must be 1 to 100",
+            "stage b: retry.kinds.timeout.delay_ms and retry.kinds.timeout.cap_ms must be 0 to \
+             604800000 (7 days)",
+        ],
+    );
     check(json!({"retry": {"factor": 0.5}}), &["stage b: retry.factor must be 1 to 100"]);
     let delay = "stage b: retry.delay_ms and retry.cap_ms must be 0 to 604800000 (7 days)";
     check(json!({"retry": {"delay_ms": u64::MAX}}), &[delay]);

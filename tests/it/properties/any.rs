@@ -26,17 +26,40 @@ struct Raw {
     success: bool,
     retries_rejected: bool,
     wait_limit_ms: Option<u64>,
+    more: More,
+}
+
+/// Bounds that few stages have.
+#[derive(Clone, Debug)]
+struct More {
+    total_ms: Option<u64>,
+    queue_ms: Option<u64>,
+    pauses: Option<bool>,
+}
+
+fn more() -> impl Strategy<Value = More> {
+    let ms = || option::weighted(0.1, 10_000..900_000_u64);
+    (ms(), ms(), option::weighted(0.1, any::<bool>()))
+        .prop_map(|(total_ms, queue_ms, pauses)| More { total_ms, queue_ms, pauses })
+}
+
+fn on_exhausted(pauses: bool) -> OnExhausted {
+    if pauses { OnExhausted::Pause } else { OnExhausted::Fail }
 }
 
 fn raw() -> impl Strategy<Value = Raw> {
     let needs = option::weighted(0.6, vec(any::<Index>(), 0..3));
     let reopens = option::weighted(0.7, any::<Index>());
     let when = option::weighted(0.2, (0..5_u8, any::<Index>()));
-    let rest =
-        (prop::bool::weighted(0.3), prop::bool::weighted(0.15), option::of(1_000..600_000_u64));
+    let rest = (
+        prop::bool::weighted(0.3),
+        prop::bool::weighted(0.15),
+        option::of(1_000..600_000_u64),
+        more(),
+    );
     (any::<u32>(), needs, any::<bool>(), option::of(1..4_u32), reopens, when, rest).prop_map(
         |(rank, needs, required, attempts, reopens, when, rest)| {
-            let (success, retries_rejected, wait_limit_ms) = rest;
+            let (success, retries_rejected, wait_limit_ms, more) = rest;
             Raw {
                 rank,
                 needs,
@@ -47,6 +70,7 @@ fn raw() -> impl Strategy<Value = Raw> {
                 success,
                 retries_rejected,
                 wait_limit_ms,
+                more,
             }
         },
     )
@@ -73,6 +97,8 @@ fn stages(raws: &[Raw]) -> Vec<StageDefinition> {
             stage.retry.on.insert(ErrorKind::Rejected, true);
         }
         stage.wait_limit_ms = raw.wait_limit_ms;
+        (stage.total_ms, stage.queue_ms) = (raw.more.total_ms, raw.more.queue_ms);
+        stage.on_exhausted = raw.more.pauses.map(on_exhausted);
         stages.push(stage);
     }
     stages
@@ -94,7 +120,7 @@ pub(crate) fn definition() -> impl Strategy<Value = Definition> {
         |(raws, (max_loops, pauses, max_interruptions, deadline_ms))| {
             let mut definition = Definition::new("any", stages(&raws));
             definition.max_loops = max_loops;
-            definition.on_exhausted = if pauses { OnExhausted::Pause } else { OnExhausted::Fail };
+            definition.on_exhausted = on_exhausted(pauses);
             definition.max_interruptions = max_interruptions;
             definition.deadline_ms = deadline_ms;
             for (index, raw) in raws.iter().enumerate() {
