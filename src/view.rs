@@ -120,6 +120,20 @@ pub struct StageView {
     /// Its newest word on how far it is.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// How far the items of a map are; none for other stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<ItemsView>,
+}
+
+/// Items of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ItemsView {
+    /// How many there are.
+    pub total: usize,
+    /// Those whose output is recorded.
+    pub succeeded: usize,
+    /// Those that failed for good.
+    pub failed: usize,
 }
 
 /// The shape of an execution.
@@ -194,7 +208,18 @@ fn stage_view(definition: &StageDefinition, stage: &Stage) -> StageView {
         output: stage.output().cloned(),
         error: stage.error().map(|e| json!({"kind": e.kind.as_str(), "message": e.message})),
         message: stage.progress.clone(),
+        items: definition.map.as_ref().and_then(|_| items(stage)),
     }
+}
+
+fn items(stage: &Stage) -> Option<ItemsView> {
+    let total = usize::try_from(stage.steps.get("items")?.as_u64()?).ok()?;
+    let recorded = (0..total).filter_map(|index| stage.steps.get(&format!("item:{index}")));
+    let (mut succeeded, mut failed) = (0, 0);
+    for item in recorded {
+        *if item.get("error").is_some() { &mut failed } else { &mut succeeded } += 1;
+    }
+    Some(ItemsView { total, succeeded, failed })
 }
 
 fn error(state: &Execution) -> Option<ErrorView> {

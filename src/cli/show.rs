@@ -201,6 +201,10 @@ fn brief(stage: &StageView) -> String {
     {
         return out::clipped(error);
     }
+    if let Some(items) = stage.items {
+        let (done, total) = (items.succeeded + items.failed, items.total);
+        return format!("{done} of {total} items, {} failed", items.failed);
+    }
     let Some(output) = &stage.output else { return String::new() };
     let text = |key: &str| {
         output.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))

@@ -85,7 +85,9 @@ async fn place(ctx: &StageContext) -> Result<(Place, Duration), Failure> {
     }
     let began = Instant::now();
     let workspace = ctx.home().workspace(ctx.input.execution_id);
-    let place = Place::enter(&workspace, "scratch", ctx.cancelled()).await?;
+    let item = ctx.input.item.as_ref();
+    let name = item.map_or_else(|| "scratch".to_owned(), |i| format!("scratch-{}", i.index));
+    let place = Place::enter(&workspace, &name, ctx.cancelled()).await?;
     let said = |error| {
         Failure::new(
             ErrorKind::Transient,

@@ -4,6 +4,7 @@
 //! are made durable is the worker's business, behind `Recorder` and `LogSink`.
 
 use super::Wait;
+use super::map::{Item, ItemDoors};
 use super::waits::Waits;
 use crate::clock::Clock;
 use crate::config::home::Home;
@@ -87,6 +88,8 @@ pub struct StageInput {
     pub timeout: Duration,
     /// How long it may give no sign of life: no step, no progress, no log.
     pub inactivity: Option<Duration>,
+    /// The item that this is about, when the stage is a `map`.
+    pub item: Option<Item>,
     /// US dollars that are left to spend.
     pub budget_usd: Option<f64>,
 }
@@ -183,7 +186,21 @@ impl StageContext {
         let begun = self.input.begun_at.map_or(0, |at| at.timestamp_micros());
         let id = self.input.execution_id;
         let all = format!("{id}\n{}\n{begun}\n{name}", self.input.stage);
-        hex::encode(&Sha256::digest(all)[..16])
+        let item = self.input.item.as_ref().map_or_else(String::new, |i| format!("\n{}", i.index));
+        hex::encode(&Sha256::digest(all + &item)[..16])
+    }
+
+    /// What one item of a `map` gets: the same world, and steps of its own.
+    pub(super) fn for_item(&self, item: &Item) -> StageContext {
+        let prefix = format!("item:{}/", item.index);
+        let own = |(key, value): (&String, &Value)| {
+            Some((key.strip_prefix(&prefix)?.to_owned(), value.clone()))
+        };
+        let steps = self.lock_steps().iter().filter_map(own).collect();
+        let input = StageInput { item: Some(item.clone()), ..self.input.clone() };
+        let (recorder, log) = (Arc::clone(&self.sinks.recorder), Arc::clone(&self.sinks.log));
+        let recorder = Arc::new(ItemDoors { prefix, recorder, log });
+        StageContext::new(input, Sinks { recorder, ..self.sinks.clone() }, steps)
     }
 
     /// Returns when the stage has begun to wait in its midst, with what it waits for; the run will

@@ -124,6 +124,7 @@ impl Life {
             begun_at: None,
             timeout: self.timeout,
             inactivity: None,
+            item: None,
             budget_usd: None,
         };
         let sinks = Sinks {

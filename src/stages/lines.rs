@@ -68,6 +68,12 @@ impl<'a> Line<'a> {
             .with("LONGHAUL_EXECUTION_ID", ctx.input.execution_id.to_string())
             .with("LONGHAUL_STAGE", &ctx.input.stage)
             .with("LONGHAUL_ATTEMPT", ctx.input.attempt.to_string());
+        let env = match &ctx.input.item {
+            Some(item) => env
+                .with("LONGHAUL_ITEM", item.value.to_string())
+                .with("LONGHAUL_ITEM_INDEX", item.index.to_string()),
+            None => env,
+        };
         self.extra.iter().fold(env, |env, (name, value)| env.with(name, value))
     }
 

@@ -12,6 +12,7 @@ mod command;
 mod context;
 mod deployment;
 mod lines;
+mod map;
 mod pr_creation;
 mod red;
 mod registry;
@@ -29,6 +30,8 @@ mod fixture;
 mod tests;
 
 pub use context::{LogSink, Recorder, Sinks, StageContext, StageInput};
+pub use map::Item;
+pub(crate) use map::Mapped;
 pub use registry::{Registry, builtin};
 pub(crate) use workbench::tidy_up;
 

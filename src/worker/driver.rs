@@ -8,7 +8,7 @@ use super::commit::{CommitError, Mode, Stream};
 use super::inputs::{kind_of, stage_input};
 use super::recorder::{Ended, FromAttempt, Message, ToDriver};
 use super::{Note, Shared, Stops};
-use crate::stages::{StageOutcome, tidy_up};
+use crate::stages::{Mapped, StageExecutor, StageOutcome, tidy_up};
 use crate::store::Claimed;
 use crate::workflow::command::Command;
 use crate::workflow::event::{Cost, Event, Happened};
@@ -179,7 +179,7 @@ impl Driver {
         match stage_input(stream.state(), self.claimed.execution_id, stage, resumed, now) {
             Ok(input) => {
                 let kind = kind_of(stream.state(), name);
-                let executor = self.shared.stages.get(&kind);
+                let executor = self.executor(stream, name, &kind);
                 let steps = stage.steps.clone();
                 let shared = Arc::clone(&self.shared);
                 let attempt = Attempt { shared, executor, kind, input, steps, driver, stop };
@@ -197,6 +197,13 @@ impl Driver {
                 tokio::spawn(async move { driver.send(Message::Ended(Box::new(ended))).await });
             }
         }
+    }
+
+    /// The code of a kind, for each item of a list if the stage wants it so.
+    fn executor(&self, stream: &Stream, stage: &str, kind: &str) -> Option<Arc<dyn StageExecutor>> {
+        let executor = self.shared.stages.get(kind)?;
+        let mapped = stream.state().policy(stage).and_then(|s| Mapped::of(&executor, s));
+        Some(mapped.map_or(executor, |m| Arc::new(m) as Arc<dyn StageExecutor>))
     }
 
     /// An execution that is to end, while something of it still runs.

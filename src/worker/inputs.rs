@@ -44,6 +44,7 @@ pub(super) fn stage_input(
         resumed,
         begun_at: stage.started_at,
         timeout: timeout(state, stage, definition, now),
+        item: None,
         inactivity: definition.inactivity_ms.map(Duration::from_millis),
         budget_usd: request.limits.cost_usd.map(|limit| (limit - state.cost.usd).max(0.0)),
     })

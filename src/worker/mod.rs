@@ -10,8 +10,9 @@ mod inputs;
 mod lease;
 mod log_buffer;
 mod recorder;
-mod upkeep;
+
 mod signs;
+mod upkeep;
 
 use crate::clock::Clock;
 use crate::config::home::Home;

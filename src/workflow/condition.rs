@@ -101,6 +101,11 @@ fn number(value: Option<&Value>) -> Option<f64> {
     value.and_then(Value::as_f64)
 }
 
+/// The value that a path leads to, if it leads anywhere; see the module.
+pub fn value_at<'a>(path: &str, lookup: &dyn Fn(&str) -> Option<&'a Value>) -> Option<&'a Value> {
+    resolve(path, lookup)
+}
+
 fn resolve<'a>(path: &str, lookup: &dyn Fn(&str) -> Option<&'a Value>) -> Option<&'a Value> {
     let mut segments = path.split('.');
     let mut value = lookup(segments.next()?)?;

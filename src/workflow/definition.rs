@@ -52,6 +52,51 @@ pub enum OnExhausted {
     Pause,
 }
 
+/// What a stage waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// All stages that it needs are done.
+    #[default]
+    All,
+    /// One of them has succeeded; or all are done, and none has.
+    Any,
+}
+
+impl Join {
+    fn is_all(&self) -> bool {
+        *self == Join::All
+    }
+}
+
+/// A stage that does its kind's work once for each item of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MapDefinition {
+    /// Where the list is, as in conditions: `input.KEY`, `task.KEY` or `STAGE.KEY`.
+    pub over: String,
+    /// How many items are under way at once, 1 to 100. Default 4.
+    #[serde(default = "four")]
+    pub max_parallel: usize,
+    /// A longer list is an error, 1 to 10,000. Default 1,000.
+    #[serde(default = "thousand")]
+    pub max_items: usize,
+    /// What happens when an item has had its tries. Default `fail`.
+    #[serde(default)]
+    pub on_item_failure: OnItemFailure,
+}
+
+/// What happens when an item of a map has failed for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnItemFailure {
+    /// The stage fails; items under way are cut off.
+    #[default]
+    Fail,
+    /// The others go on; the stage's output says which failed, and why.
+    Continue,
+}
+
 /// A workflow: a name, bounds, and stages in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +148,13 @@ pub struct StageDefinition {
     /// Stages that must be done before. Left out: the stage above it. Empty: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs: Option<Vec<String>>,
+    /// Whether it waits for all that it needs, or for one of them. Default `all`.
+    #[serde(default, skip_serializing_if = "Join::is_all")]
+    pub join: Join,
+    /// The kind's work is done for each item of a list, and the stage's output is
+    /// `{"items": [..], "succeeded": N, "failed": [..]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<MapDefinition>,
     /// Whether its failure fails the execution. Default true.
     #[serde(default = "yes")]
     pub required: bool,
@@ -158,6 +210,8 @@ impl StageDefinition {
             name: name.into(),
             kind: kind.into(),
             needs: None,
+            join: Join::All,
+            map: None,
             required: true,
             when: None,
             timeout_ms: None,
@@ -248,6 +302,14 @@ fn one() -> u32 {
 
 fn three() -> u32 {
     3
+}
+
+fn four() -> usize {
+    4
+}
+
+fn thousand() -> usize {
+    1_000
 }
 
 fn twenty() -> u32 {

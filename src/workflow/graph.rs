@@ -3,7 +3,7 @@
 //! A definition names stages; whoever runs one asks for places many thousand times. Knows nothing of
 //! executions: what a stage's state does to those behind it is in `stages`.
 
-use super::definition::Definition;
+use super::definition::{Definition, Join};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ pub struct Graph {
     needs: Vec<Vec<usize>>,
     dependents: Vec<Vec<usize>>,
     required: Vec<bool>,
+    joins_any: Vec<bool>,
     kinds: Arc<BTreeMap<String, String>>,
 }
 
@@ -32,6 +33,7 @@ impl Graph {
             needs.iter().for_each(|need| graph.dependents[*need].push(index));
             graph.needs[index] = needs;
             graph.required[index] = stage.required;
+            graph.joins_any[index] = stage.join == Join::Any;
         }
         graph.kinds = Arc::new(stages.iter().map(|s| (s.name.clone(), s.kind.clone())).collect());
         graph
@@ -46,6 +48,7 @@ impl Graph {
         }
         graph.dependents = vec![Vec::new(); graph.needs.len()];
         graph.required = vec![true; graph.needs.len()];
+        graph.joins_any = vec![false; graph.needs.len()];
         graph
     }
 
@@ -67,6 +70,11 @@ impl Graph {
     /// Whether the failure of the stage at `index` fails the execution.
     pub fn is_required(&self, index: usize) -> bool {
         self.required.get(index).copied().unwrap_or(true)
+    }
+
+    /// Whether one success among its needs is enough for the stage at `index`.
+    pub fn joins_any(&self, index: usize) -> bool {
+        self.joins_any.get(index).copied().unwrap_or(false)
     }
 
     /// Stage kinds by name of the stage.

@@ -53,6 +53,8 @@ pub struct Stages {
     graph: Arc<Graph>,
     /// Per stage, how many of its needs are not done.
     open_needs: Vec<usize>,
+    /// Per stage, how many of its needs have succeeded.
+    won_needs: Vec<usize>,
     done: usize,
     waiting: usize,
     running: BTreeSet<usize>,
@@ -78,8 +80,8 @@ impl Stages {
 
     fn counted(list: Vec<Stage>, graph: Graph) -> Self {
         let open_needs = (0..list.len()).map(|i| graph.needs_of(i).len()).collect();
-        let graph = Arc::new(graph);
-        let mut stages = Stages { list, graph, open_needs, ..Stages::default() };
+        let (graph, won_needs) = (Arc::new(graph), vec![0; list.len()]);
+        let mut stages = Stages { list, graph, open_needs, won_needs, ..Stages::default() };
         (0..stages.list.len()).for_each(|index| stages.count(index));
         stages
     }
@@ -130,7 +132,8 @@ impl Stages {
 
     /// Whether nothing holds up the one at `index`. An optional stage that failed is done too.
     pub fn are_needs_met(&self, index: usize) -> bool {
-        self.open_needs.get(index) == Some(&0)
+        let has_won = || self.won_needs.get(index).is_some_and(|won| *won > 0);
+        self.open_needs.get(index) == Some(&0) || self.graph.joins_any(index) && has_won()
     }
 
     /// Place of the first required one that failed for good.
@@ -152,7 +155,11 @@ impl Stages {
         self.open.remove(&index);
         if stage.state.is_done() {
             self.done -= 1;
-            self.tell_dependents(index, |open| *open += 1);
+            let won = usize::from(stage.output().is_some());
+            self.tell_dependents(index, |open, all_won| {
+                *open += 1;
+                *all_won -= won;
+            });
         }
     }
 
@@ -172,16 +179,21 @@ impl Stages {
             StageState::Pending | StageState::Interrupted | StageState::Skipped { .. } => {}
         }
         self.see_whether_open(index);
-        if self.list[index].state.is_done() {
+        let stage = &self.list[index];
+        if stage.state.is_done() {
             self.done += 1;
-            self.tell_dependents(index, |open| *open = open.saturating_sub(1));
+            let won = usize::from(stage.output().is_some());
+            self.tell_dependents(index, |open, all_won| {
+                *open -= 1;
+                *all_won += won;
+            });
         }
     }
 
-    fn tell_dependents(&mut self, index: usize, change: impl Fn(&mut usize)) {
+    fn tell_dependents(&mut self, index: usize, change: impl Fn(&mut usize, &mut usize)) {
         let graph = Arc::clone(&self.graph);
         for dependent in graph.dependents_of(index) {
-            change(&mut self.open_needs[*dependent]);
+            change(&mut self.open_needs[*dependent], &mut self.won_needs[*dependent]);
             self.see_whether_open(*dependent);
         }
     }

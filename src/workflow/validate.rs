@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const STAGES_MAX: usize = 10_000;
 const ATTEMPTS_MAX: u32 = 100;
 const LOOPS_MAX: u32 = 100;
+const PARALLEL_MAX: usize = 100;
+const ITEMS_MAX: usize = 10_000;
 const TIMEOUT_MS_MAX: u64 = 7 * 24 * 3_600_000;
 const WAIT_MS_MAX: u64 = 366 * 24 * 3_600_000;
 
@@ -48,6 +50,7 @@ pub fn problems(definition: &Definition, kinds: &Kinds) -> Vec<Problem> {
         judge.needs(stage);
         judge.reopens(index, stage);
         judge.conditions(index, stage);
+        judge.map(index, stage);
     }
     judge.cycles();
     judge.found
@@ -205,6 +208,17 @@ impl Judge<'_> {
         }
     }
 
+    fn map(&mut self, index: usize, stage: &StageDefinition) {
+        let Some(map) = &stage.map else { return };
+        self.path(index, stage, "map.over", &map.over, false);
+        if !(1..=PARALLEL_MAX).contains(&map.max_parallel) {
+            self.say_stage(stage, format!("map.max_parallel must be 1 to {PARALLEL_MAX}"));
+        }
+        if !(1..=ITEMS_MAX).contains(&map.max_items) {
+            self.say_stage(stage, format!("map.max_items must be 1 to {ITEMS_MAX}"));
+        }
+    }
+
     fn conditions(&mut self, index: usize, stage: &StageDefinition) {
         for path in stage.when.iter().flat_map(Condition::paths) {
             self.path(index, stage, "when", path, false);
@@ -231,6 +245,14 @@ impl Judge<'_> {
         }
         let output = rest.split('.').next().unwrap_or_default();
         let kind = &self.definition.stages[source].kind;
+        if self.definition.stages[source].map.is_some() {
+            let known = ["items", "succeeded", "failed"];
+            if !output.is_empty() && !known.contains(&output) {
+                let said = format!("{field}: stage `{head}` is a map and has no output `{output}`");
+                self.say_stage(stage, format!("{said}; its outputs: {}", known.join(", ")));
+            }
+            return;
+        }
         if let Some(Some(known)) = self.kinds.get(kind)
             && !output.is_empty()
             && !known.iter().any(|k| k == output)

@@ -12,6 +12,7 @@ mod archive;
 mod bounds;
 mod cli;
 mod history;
+mod map;
 mod months;
 mod properties;
 mod recovery;

@@ -143,9 +143,8 @@ pub(super) fn rewind(
     }
     let Some(request) = &state.request else { return Err(Refusal::Unborn) };
     let definition = &request.definition;
-    let graph = state.stages.graph();
-    let first = graph.index_of(from).unwrap_or(0);
-    if let Some(open) = graph.needs_of(first).iter().copied().find(|n| is_open(state, *n)) {
+    let first = state.stages.graph().index_of(from).unwrap_or(0);
+    if let Some(open) = held_up_by(state, first) {
         let is_done = state.stages[open].state.is_done();
         let (open, how) =
             (&definition.stages[open].name, if is_done { "failed" } else { "is not done" });
@@ -171,6 +170,17 @@ fn is_open(state: &Execution, index: usize) -> bool {
     }
 }
 
+/// A stage that has to run before the one at `index`.
+fn held_up_by(state: &Execution, index: usize) -> Option<usize> {
+    let graph = state.stages.graph();
+    let mut open = graph.needs_of(index).iter().copied().filter(|n| is_open(state, *n));
+    let has_won = |n: &usize| state.stages[*n].output().is_some();
+    if graph.joins_any(index) && graph.needs_of(index).iter().any(has_won) {
+        return None;
+    }
+    open.next()
+}
+
 /// The stage, and others that failed, each with everything behind it: what failed and stayed so
 /// would end the new branch at once.
 fn reset_by(state: &Execution, first: usize) -> Vec<usize> {
@@ -183,8 +193,7 @@ fn reset_by(state: &Execution, first: usize) -> Vec<usize> {
 
 /// The first stage that still has to run and whose needs are done.
 fn first_open(state: &Execution) -> Option<String> {
-    let needs = |i: usize| state.stages.graph().needs_of(i).iter().copied();
-    let may_begin = |i: &usize| is_open(state, *i) && !needs(*i).any(|n| is_open(state, n));
+    let may_begin = |i: &usize| is_open(state, *i) && held_up_by(state, *i).is_none();
     (0..state.stages.len()).find(may_begin).map(|i| state.stages[i].name.clone())
 }
 

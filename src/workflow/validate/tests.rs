@@ -190,3 +190,16 @@ fn everything_is_said_at_once() {
     let found = said(json!({"name": "", "max_loops": 500, "stages": stages}));
     assert_eq!(found.len(), 7, "{found:#?}");
 }
+
+#[test]
+fn maps() {
+    let said = "stage b: map.over: path `x.files` begins with neither `input`, `task` nor a stage";
+    check(json!({"map": {"over": "x.files"}}), &[said]);
+    check(
+        json!({"map": {"over": "input.x", "max_parallel": 0, "max_items": 10_001}}),
+        &[
+            "stage b: map.max_parallel must be 1 to 100",
+            "stage b: map.max_items must be 1 to 10000",
+        ],
+    );
+}

@@ -3,7 +3,7 @@
 use super::super::scenarios::notation::id;
 use super::world::World;
 use longhaul::workflow::command::Command;
-use longhaul::workflow::definition::{Definition, Limits, OnExhausted, StageDefinition};
+use longhaul::workflow::definition::{Definition, Join, Limits, OnExhausted, StageDefinition};
 use longhaul::workflow::event::{Cost, WaitReason};
 use longhaul::workflow::failure::{ErrorKind, Failure};
 use longhaul::workflow::graph::Graph;
@@ -35,12 +35,18 @@ struct More {
     total_ms: Option<u64>,
     queue_ms: Option<u64>,
     pauses: Option<bool>,
+    joins_any: bool,
 }
 
 fn more() -> impl Strategy<Value = More> {
     let ms = || option::weighted(0.1, 10_000..900_000_u64);
-    (ms(), ms(), option::weighted(0.1, any::<bool>()))
-        .prop_map(|(total_ms, queue_ms, pauses)| More { total_ms, queue_ms, pauses })
+    let rest = (option::weighted(0.1, any::<bool>()), prop::bool::weighted(0.2));
+    (ms(), ms(), rest).prop_map(|(total_ms, queue_ms, (pauses, joins_any))| More {
+        total_ms,
+        queue_ms,
+        pauses,
+        joins_any,
+    })
 }
 
 fn on_exhausted(pauses: bool) -> OnExhausted {
@@ -98,6 +104,7 @@ fn stages(raws: &[Raw]) -> Vec<StageDefinition> {
         }
         stage.wait_limit_ms = raw.wait_limit_ms;
         (stage.total_ms, stage.queue_ms) = (raw.more.total_ms, raw.more.queue_ms);
+        stage.join = if raw.more.joins_any { Join::Any } else { Join::All };
         stage.on_exhausted = raw.more.pauses.map(on_exhausted);
         stages.push(stage);
     }

@@ -7,6 +7,7 @@ use super::super::scenarios::notation::{beginning, id};
 use chrono::{DateTime, TimeDelta, Utc};
 use longhaul::workflow::command::{Command, Refusal};
 use longhaul::workflow::decide::decide;
+use longhaul::workflow::definition::Join;
 use longhaul::workflow::definition::{Definition, Limits};
 use longhaul::workflow::event::{Cost, Event, Happened, Request};
 use longhaul::workflow::evolve::evolve;
@@ -176,9 +177,12 @@ impl World {
         assert_eq!(attempt, known + 1, "attempts count up, over all branches");
         let definition = &self.state.request.as_ref().expect("a request").definition;
         let index = definition.index_of(stage).expect("a stage");
-        for need in definition.needs_of(index) {
-            assert!(self.state.stages[need].state.is_done(), "needs of `{stage}` are done first");
-        }
+        let needs: Vec<_> =
+            definition.needs_of(index).iter().map(|n| &self.state.stages[*n]).collect();
+        let is_any = definition.stages[index].join == Join::Any;
+        let has_one = is_any && needs.iter().any(|n| n.output().is_some());
+        let has_all = needs.iter().all(|n| n.state.is_done());
+        assert!(has_one || has_all, "needs of `{stage}` are done first");
         self.under_way.insert((stage.to_owned(), attempt));
     }
 
