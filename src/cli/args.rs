@@ -70,6 +70,8 @@ pub(super) enum Command {
     Logs(Logs),
     /// An execution at any moment of its life, or what changed between two
     State(super::state::State),
+    /// Fold histories again and compare
+    Replay(super::replay::Replay),
     /// End an execution
     Cancel(Reasoned),
     /// Let what runs end, start nothing new

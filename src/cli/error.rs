@@ -7,7 +7,7 @@ use crate::config::settings::ConfigError;
 use crate::engine::{
     HistoryError, OpenError, ProcessError, RetentionError, SubmitError, WorkflowError,
 };
-use crate::store::StoreError;
+use crate::store::{ScanError, StoreError};
 use crate::task::ParseRefusal;
 use std::process::ExitCode;
 
@@ -32,6 +32,9 @@ pub(super) enum CliError {
     /// Looking back.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// Reading the whole log.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
     /// Opening.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -72,6 +75,7 @@ impl CliError {
             CliError::Retention(error) => of_retention(error),
             CliError::Process(error) => of_process(error),
             CliError::History(error) => of_history(error),
+            CliError::Scan(error) => super::replay::of_scan(error),
             CliError::Open(error) => of_open(error),
             CliError::Submit(error) => of_submit(error),
             CliError::Workflow(error) => of_workflow(error),
@@ -79,7 +83,7 @@ impl CliError {
     }
 }
 
-fn of_store(error: &StoreError) -> u8 {
+pub(super) fn of_store(error: &StoreError) -> u8 {
     match error {
         StoreError::NotFound { .. } => 3,
         StoreError::Archived { .. } => 4,

@@ -15,6 +15,7 @@ mod history;
 mod logs;
 mod out;
 mod parse;
+mod replay;
 mod run;
 mod session;
 mod show;
@@ -81,6 +82,7 @@ async fn run(cli: Cli) -> Done {
         Command::History(args) => history::history(&session, &args).await,
         Command::Logs(args) => logs::logs(&session, &args).await,
         Command::State(args) => state::state(&session, &args).await,
+        Command::Replay(args) => replay::replay(&session, &args).await,
         Command::Cancel(args) => control::cancel(&session, &args).await,
         Command::Pause(args) => control::pause(&session, &args).await,
         Command::Resume(args) => control::resume(&session, &args).await,

@@ -10,6 +10,7 @@ mod history;
 mod operate;
 mod report;
 mod submit;
+mod verify;
 mod workflows;
 
 pub use crate::store::Metrics;
@@ -18,6 +19,7 @@ pub use builder::{Builder, Database};
 pub use history::{HistoryError, Moment, StateAt};
 pub use operate::ProcessError;
 pub use submit::{Submission, SubmitError};
+pub use verify::{Depth, VerifyReport};
 pub use workflows::{WorkflowError, read_definition};
 
 use crate::clock::Clock;

@@ -4,6 +4,11 @@
 
 pub mod canonical;
 pub mod compare;
+pub mod decision;
+pub mod record;
+pub mod verify;
 
 pub use canonical::{canonical_json, state_hash};
 pub use compare::{Change, changes};
+pub use record::{Recorded, read_line, write_line};
+pub use verify::{Difference, Finding, Found, HeadFacts, Verdict, Verifier};

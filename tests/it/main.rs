@@ -23,4 +23,5 @@ mod store;
 mod support;
 mod tidy;
 mod transitions;
+mod verify;
 mod worker;

@@ -9,6 +9,7 @@ mod any;
 #[path = "properties/world.rs"]
 mod world;
 
+use super::replay::verified;
 use any::{a_try, attempt, definition, limits};
 use chrono::{DateTime, Utc};
 use longhaul::workflow::command::Command;
@@ -55,6 +56,9 @@ proptest! {
         tries.iter().for_each(|t| attempt(&mut world, t));
         prop_assert_eq!(fold(&world.history), world.state.clone());
         can_be_completed(&mut world);
+        let verdict = verified(&world.history);
+        prop_assert_eq!(verdict.finding, None);
+        prop_assert_eq!(verdict.state, world.state);
     }
 
     /// Nothing fails and nobody interferes: it completes, with every stage done, each started once.

@@ -8,6 +8,7 @@
 use crate::scenarios;
 use crate::scenarios::notation::id;
 use crate::scenarios::story::Told;
+use longhaul::replay::{Found, Verdict, Verifier, state_hash};
 use longhaul::workflow::event::Happened;
 use longhaul::workflow::evolve::{evolve, fold};
 use longhaul::workflow::state::Execution;
@@ -133,6 +134,33 @@ fn every_history_is_one_stream() {
         }
         assert!(state.request.is_some(), "replay/{name}.jsonl is empty");
     }
+}
+
+/// What was decided once is decided today, for every history in `replay/`.
+#[test]
+fn every_history_is_decided_again() {
+    for name in names() {
+        let verdict = verified(&history(&name));
+        assert_eq!(verdict.finding, None, "replay/{name}.jsonl\n{LAW}");
+        assert!(verdict.decisions > 0, "replay/{name}.jsonl");
+    }
+}
+
+/// A history as `replay verify` sees it.
+pub(crate) fn verified(history: &[Happened]) -> Verdict {
+    let mut verifier = Verifier::new(None, true);
+    let mut state = Execution::default();
+    for happened in history {
+        evolve(&mut state, happened);
+        verifier.event(Found {
+            sequence: state.version,
+            branch: state.branch,
+            happened: happened.clone(),
+            hash: None,
+            state_hash: Some(state_hash(&state)),
+        });
+    }
+    verifier.end()
 }
 
 /// A history that cannot be kept any more would go unnoticed if its story went.
