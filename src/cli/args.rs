@@ -176,9 +176,15 @@ pub(super) struct Worker {
     /// Executions at once [default: MAX_PARALLEL_TASKS]
     #[arg(long)]
     pub(super) slots: Option<usize>,
-    /// What this worker offers
+    /// What this worker offers to stages that ask for it; may be given several times
     #[arg(long = "label", value_name = "LABEL")]
     pub(super) labels: Vec<String>,
+    /// Processors that it offers [default: as many as a stage asks for]
+    #[arg(long)]
+    pub(super) cpu: Option<f64>,
+    /// Memory that it offers, in MiB [default: as much as a stage asks for]
+    #[arg(long)]
+    pub(super) memory_mb: Option<u64>,
     /// A name for people
     #[arg(long)]
     pub(super) name: Option<String>,

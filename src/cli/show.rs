@@ -106,7 +106,7 @@ pub(super) async fn workers(session: &Session) -> Done {
         let shape = |w: &crate::store::WorkerRow| {
             json!({
                 "worker_id": w.worker_id, "name": w.name, "host": w.host, "pid": w.pid,
-                "slots": w.slots, "labels": w.labels, "holds": w.holds, "version": w.version,
+                "slots": w.slots, "labels": w.labels, "cpu": w.cpu, "memory_mb": w.memory_mb, "holds": w.holds, "version": w.version,
                 "started_at": w.started_at, "heartbeat_at": w.heartbeat_at, "draining": w.draining,
             })
         };

@@ -7,11 +7,13 @@
 
 use super::chain::{EventHeader, link};
 use super::error::{AppendError, StoreError};
+use super::queue::SET_NEEDS;
 use crate::workflow::event::{Event, Happened};
 use crate::workflow::next::{Wake, wake};
+use crate::workflow::resources::need;
 use crate::workflow::state::Execution;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
@@ -88,6 +90,8 @@ pub struct Append {
     release: bool,
     /// None: leave the queue; some: be ready, or sleep until then.
     wake: Wake,
+    /// What its next worker must offer; none when its workflow never asks for anything.
+    pub(super) need: Option<String>,
 }
 
 impl Append {
@@ -111,6 +115,7 @@ impl Append {
             summary: Summary::of(state, now),
             release: false,
             wake: wake(state, now),
+            need: need(state, now, &|_| false),
         };
         // A rewind opens its branch with itself; what comes before is on the one before.
         let rewound =
@@ -209,8 +214,32 @@ with input as (
 )
 select execution_id from heads";
 
-/// Runs the statement for a batch in which no execution stands twice. Says whose head moved.
+/// Appends a batch in which no execution stands twice. Says whose head moved.
 pub(super) async fn append_batch(
+    connection: &mut PgConnection,
+    lane: i16,
+    batch: &[&Append],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    if batch.iter().all(|a| a.need.is_none()) {
+        return append_rows(connection, lane, batch).await;
+    }
+    // Nobody may see the queue's new rows without what they need.
+    let mut transaction = connection.begin().await?;
+    let won = append_rows(&mut transaction, lane, batch).await?;
+    let asking = batch.iter().filter(|a| won.contains(&a.execution_id));
+    let mut needs: Vec<(Uuid, &str)> =
+        asking.filter_map(|a| Some((a.execution_id, a.need.as_deref()?))).collect();
+    needs.sort_unstable();
+    sqlx::query(SET_NEEDS)
+        .bind(needs.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind(needs.iter().map(|(_, need)| *need).collect::<Vec<_>>())
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(won)
+}
+
+async fn append_rows(
     connection: &mut PgConnection,
     lane: i16,
     batch: &[&Append],

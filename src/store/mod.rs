@@ -31,7 +31,7 @@ pub use executions::{ExecutionRow, Filter, Loaded, Stored};
 pub use logs::{LOG_PAGE, LogChunk};
 pub use metrics::Metrics;
 pub use months::{Part, Parts};
-pub use queue::Claimed;
+pub use queue::{Claimed, statement};
 pub use scan::{Head, Page, Scan, ScanError, ScanTotal, Scanned, Scanner};
 pub use tasks::{NewExecution, NewTask, Submitted, TaskRow};
 pub use workers::{Registration, WorkerRow};

@@ -7,6 +7,7 @@ use super::append::Append;
 use super::chain::{EventHeader, GENESIS, link};
 use super::connect::Store;
 use super::error::StoreError;
+use super::queue::SET_NEEDS;
 use crate::workflow::command::Command;
 use crate::workflow::decide::apply;
 use crate::workflow::event::Request;
@@ -178,7 +179,7 @@ impl Store {
         let log = task.map(|t| task_log(t, actor, now)).transpose()?.unwrap_or_default();
         let text =
             |field: &str| request.task.get(field).and_then(Value::as_str).unwrap_or_default();
-        let made: Option<Uuid> = sqlx::query_scalar(SUBMIT)
+        let submit = sqlx::query_scalar(SUBMIT)
             .bind(request.task_id)
             .bind(task.and_then(|t| t.idempotency_key.as_deref()))
             .bind(text("title"))
@@ -199,10 +200,22 @@ impl Store {
             .bind(first.hash.to_vec())
             .bind(rand::random_range(0..16_i16))
             .bind(first.event_id)
-            .bind(&first.payload)
-            .fetch_optional(&self.pool)
-            .await?;
+            .bind(&first.payload);
         let execution_id = execution.execution_id;
+        let made: Option<Uuid> = match append.need.as_deref().filter(|n| !n.is_empty()) {
+            None => submit.fetch_optional(&self.pool).await?,
+            Some(need) => {
+                let mut transaction = self.pool.begin().await?;
+                let made = submit.fetch_optional(&mut *transaction).await?;
+                sqlx::query(SET_NEEDS)
+                    .bind(vec![execution_id])
+                    .bind(vec![need])
+                    .execute(&mut *transaction)
+                    .await?;
+                transaction.commit().await?;
+                made
+            }
+        };
         if let Some(task_id) = made {
             return Ok(Submitted { task_id, execution_id, repeated: false });
         }

@@ -4,6 +4,7 @@
 
 use super::connect::Store;
 use super::error::StoreError;
+use crate::workflow::resources::Offer;
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub struct Registration {
     /// Executions it takes at once.
     pub slots: u32,
     /// What it offers.
-    pub labels: Vec<String>,
+    pub offer: Offer,
     /// Without a sign of life for this long it is dead. Others judge it by this, not by their own.
     pub lease: Duration,
 }
@@ -47,6 +48,10 @@ pub struct WorkerRow {
     pub slots: i32,
     /// What it offers.
     pub labels: Vec<String>,
+    /// Processors that it offers; none: it does not say.
+    pub cpu: Option<f64>,
+    /// Memory that it offers, in MiB; none: it does not say.
+    pub memory_mb: Option<i64>,
     /// Version of its program.
     pub version: String,
     /// When it registered.
@@ -60,8 +65,9 @@ pub struct WorkerRow {
 }
 
 const REGISTER: &str = r"/* register worker */
-insert into workers (worker_id, name, host, pid, lock_file, slots, labels, version, lease_ms)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+insert into workers (worker_id, name, host, pid, lock_file, slots, labels, version, lease_ms,
+                     cpu, memory_mb)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
 /// Heartbeat, and in the same round trip the versions of what we hold: who else appended to it?
 const BEAT: &str = r"/* heartbeat */
@@ -73,7 +79,7 @@ select e.execution_id, e.version
   from beat left join executions e on e.worker_id = beat.worker_id";
 
 const LIST: &str = r"/* workers */
-select w.worker_id, w.name, w.host, w.pid, w.lock_file, w.slots, w.labels, w.version, w.started_at,
+select w.worker_id, w.name, w.host, w.pid, w.lock_file, w.slots, w.labels, w.cpu, w.memory_mb, w.version, w.started_at,
        w.heartbeat_at, w.draining,
        (select count(*) from executions e where e.worker_id = w.worker_id) as holds
   from workers w order by w.started_at";
@@ -128,6 +134,14 @@ insert into queue (execution_id, ready, priority, wake_at)
 select execution_id, true, priority, clock_timestamp() from freed
 on conflict (execution_id) do update set ready = true";
 
+impl WorkerRow {
+    /// What it offers.
+    pub fn offer(&self) -> Offer {
+        let memory_mb = self.memory_mb.and_then(|n| u64::try_from(n).ok());
+        Offer { labels: self.labels.clone(), cpu: self.cpu, memory_mb }
+    }
+}
+
 /// Another worker, and what is known of its life.
 #[derive(Clone, Debug, FromRow)]
 pub struct Suspect {
@@ -151,9 +165,11 @@ impl Store {
             .bind(worker.pid as i32)
             .bind(&worker.lock_file)
             .bind(worker.slots as i32)
-            .bind(&worker.labels)
+            .bind(&worker.offer.labels)
             .bind(env!("CARGO_PKG_VERSION"))
             .bind(i64::try_from(worker.lease.as_millis()).unwrap_or(i64::MAX))
+            .bind(worker.offer.cpu)
+            .bind(worker.offer.memory_mb.and_then(|n| i64::try_from(n).ok()))
             .execute(&self.pool)
             .await?;
         Ok(())

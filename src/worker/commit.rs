@@ -9,7 +9,7 @@ use crate::store::{Append, AppendError, Claimed, Disposition, Loaded, StoreError
 use crate::workflow::command::{Command, Refusal};
 use crate::workflow::decide::apply;
 use crate::workflow::event::Happened;
-use crate::workflow::next::{Wake, advance, wake};
+use crate::workflow::next::{Wake, advance_where, wake_beside};
 use crate::workflow::state::Execution;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -82,10 +82,16 @@ impl Stream {
             let now = self.shared.clock.now();
             let state = &mut self.loaded.state;
             let mut happened = wish.map(|c| apply(state, now, c)).transpose()?.unwrap_or_default();
+            let offer = &self.shared.offer;
+            let fits = |state: &Execution, stage: &str| {
+                state.policy(stage).is_none_or(|p| p.resources.is_met_by(offer))
+            };
             if mode == Mode::Advance {
-                happened.extend(advance(state, now)?);
+                happened.extend(advance_where(state, now, &fits)?);
             }
-            let may_go = mode == Mode::LetGo || wake(state, now) != Wake::Now;
+            let is_for_others = |stage: &str| !fits(state, stage);
+            let may_go =
+                mode == Mode::LetGo || wake_beside(state, now, &is_for_others) != Wake::Now;
             let release = may_go && !state.is_anything_running();
             if happened.is_empty() && !release {
                 return Ok(happened);

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::home::Home;
 use crate::stages::Registry;
 use crate::store::{Claimed, Registration, Store, StoreError};
+use crate::workflow::resources::{Offer, meets};
 use driver::Driver;
 use lease::{Beat, Lease, LockFile};
 use std::collections::{HashMap, HashSet};
@@ -37,8 +38,8 @@ pub struct WorkerOptions {
     pub name: String,
     /// Executions at once. `MAX_PARALLEL_TASKS`, default 20.
     pub slots: usize,
-    /// What it offers.
-    pub labels: Vec<String>,
+    /// What it offers: stages that need more are left to others.
+    pub offer: Offer,
     /// A worker that gave no sign of life for this long is dead. Default 20 s.
     pub lease: Duration,
     /// Between two signs of life. Default 1 s.
@@ -57,7 +58,7 @@ impl Default for WorkerOptions {
         WorkerOptions {
             name: format!("{host}-{}", std::process::id()),
             slots: 20,
-            labels: Vec::new(),
+            offer: Offer::default(),
             lease: Duration::from_secs(20),
             heartbeat: Duration::from_secs(1),
             poll: Duration::from_millis(100),
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) stages: Registry,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) home: Home,
+    /// What this worker offers.
+    pub(crate) offer: Offer,
 }
 
 /// A process's share of the work.
@@ -100,6 +103,8 @@ struct Drivers {
     tasks: JoinSet<()>,
     held: HashMap<Uuid, Held>,
     by_task: HashMap<tokio::task::Id, Claimed>,
+    /// The needs in the queue that we meet; what needs nothing comes first.
+    needs: Vec<String>,
     /// Ours by the word of the last beat, and known to no driver.
     unknown: HashSet<Uuid>,
 }
@@ -113,7 +118,8 @@ impl Worker {
         home: Home,
         options: WorkerOptions,
     ) -> Self {
-        Worker { shared: Arc::new(Shared { store, stages, clock, home }), options }
+        let offer = options.offer.clone();
+        Worker { shared: Arc::new(Shared { store, stages, clock, home, offer }), options }
     }
 
     /// Works until `stop` fires and its attempts have ended or are cut off. A lost lease begins a
@@ -148,7 +154,7 @@ impl Worker {
             pid: std::process::id(),
             lock_file: lock.path().to_string_lossy().into_owned(),
             slots: u32::try_from(self.options.slots).unwrap_or(u32::MAX),
-            labels: self.options.labels.clone(),
+            offer: self.options.offer.clone(),
             lease: self.options.lease,
         };
         self.shared.store.register_worker(&registration).await?;
@@ -165,7 +171,7 @@ impl Worker {
 
     async fn work(&self, id: Uuid, mut lease: Lease, stop: &CancellationToken) -> Ending {
         let stops = Stops::default();
-        let mut drivers = Drivers::default();
+        let mut drivers = Drivers { needs: vec![String::new()], ..Drivers::default() };
         let mut beat = tokio::time::interval(self.options.heartbeat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut next_claim = Instant::now();
@@ -178,6 +184,7 @@ impl Worker {
                     Beat::Alive(versions) => {
                         let stranded = drivers.tell(&versions);
                         self.free_stranded(id, &stranded).await;
+                        self.look_for_needs(&mut drivers).await;
                     }
                     Beat::Late => {}
                     Beat::Lost => {
@@ -214,7 +221,7 @@ impl Worker {
     async fn claim(&self, id: Uuid, drivers: &Drivers) -> Vec<Claimed> {
         let room = (self.options.slots - drivers.held.len()).min(100);
         let now = self.shared.clock.now();
-        let call = self.shared.store.claim(id, room, self.options.only, now);
+        let call = self.shared.store.claim_for(id, room, self.options.only, &drivers.needs, now);
         match tokio::time::timeout(self.options.lease / 6, call).await {
             Ok(Ok(claimed)) => claimed,
             Ok(Err(error)) => {
@@ -225,6 +232,15 @@ impl Worker {
                 tracing::warn!("the queue does not answer");
                 Vec::new()
             }
+        }
+    }
+
+    /// Which kinds of need stand in the queue changes seldom: a look per beat is enough.
+    async fn look_for_needs(&self, drivers: &mut Drivers) {
+        let call = self.shared.store.queued_needs();
+        if let Ok(Ok(needs)) = tokio::time::timeout(self.options.lease / 6, call).await {
+            drivers.needs = needs.into_iter().filter(|n| meets(&self.options.offer, n)).collect();
+            drivers.needs.insert(0, String::new());
         }
     }
 

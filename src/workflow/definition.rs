@@ -4,6 +4,7 @@
 //! with the program, `condition` evaluates its conditions. A definition knows nothing of executions.
 
 use super::condition::Condition;
+use super::resources::Resources;
 use super::retry::RetryPolicy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -195,6 +196,9 @@ pub struct StageDefinition {
     /// Conditions on its own output, without which a success counts as a rejection.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub success: Vec<Condition>,
+    /// What it needs of its worker.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub resources: Resources,
     /// Passed to the stage kind as it is.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub config: Value,
@@ -224,6 +228,7 @@ impl StageDefinition {
             on_exhausted: None,
             reopens: None,
             success: Vec::new(),
+            resources: Resources::default(),
             config: Value::Null,
         }
     }
@@ -294,6 +299,10 @@ pub fn slug(title: &str) -> String {
     }
     out.truncate(64);
     out.trim_end_matches('_').to_owned()
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn one() -> u32 {

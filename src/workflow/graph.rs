@@ -15,6 +15,7 @@ pub struct Graph {
     dependents: Vec<Vec<usize>>,
     required: Vec<bool>,
     joins_any: Vec<bool>,
+    is_choosy: bool,
     kinds: Arc<BTreeMap<String, String>>,
 }
 
@@ -34,6 +35,7 @@ impl Graph {
             graph.needs[index] = needs;
             graph.required[index] = stage.required;
             graph.joins_any[index] = stage.join == Join::Any;
+            graph.is_choosy |= !stage.resources.is_for_any_worker();
         }
         graph.kinds = Arc::new(stages.iter().map(|s| (s.name.clone(), s.kind.clone())).collect());
         graph
@@ -75,6 +77,11 @@ impl Graph {
     /// Whether one success among its needs is enough for the stage at `index`.
     pub fn joins_any(&self, index: usize) -> bool {
         self.joins_any.get(index).copied().unwrap_or(false)
+    }
+
+    /// Whether any stage asks for something that not every worker offers.
+    pub fn is_choosy(&self) -> bool {
+        self.is_choosy
     }
 
     /// Stage kinds by name of the stage.

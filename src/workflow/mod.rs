@@ -17,6 +17,7 @@ pub mod evolve;
 pub mod failure;
 pub mod graph;
 pub mod next;
+pub mod resources;
 pub mod retry;
 pub mod stages;
 pub mod state;

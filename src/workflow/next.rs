@@ -80,12 +80,17 @@ pub fn next_of(state: &Execution, stage: &str, now: DateTime<Utc>) -> Option<Act
     stage_action(state, index, now)
 }
 
-/// The first of `next`, found without the others.
-fn first(state: &Execution, now: DateTime<Utc>) -> Option<Action> {
+/// The first of `next` that `is_open` admits, found without the others.
+fn first_where(
+    state: &Execution,
+    now: DateTime<Utc>,
+    is_open: &dyn Fn(&Action) -> bool,
+) -> Option<Action> {
     if state.request.is_none() || state.outcome.is_some() {
         return None;
     }
-    conclusions(state).into_iter().next().or_else(|| stage_actions(state, now).next())
+    let ending = conclusions(state).into_iter().next();
+    ending.or_else(|| stage_actions(state, now).find(|a| is_open(a)))
 }
 
 fn stage_actions(state: &Execution, now: DateTime<Utc>) -> impl Iterator<Item = Action> {
@@ -132,14 +137,38 @@ pub fn known_value<'a>(state: &'a Execution, name: &str) -> Option<&'a Value> {
 
 /// When to look again. Computed for `now`, because a due time in the past means now.
 pub fn wake(state: &Execution, now: DateTime<Utc>) -> Wake {
-    if first(state, now).is_some() {
+    wake_beside(state, now, &|_| false)
+}
+
+/// The same, when the stages that `is_held_back` names may not begin now, although they could.
+pub fn wake_beside(
+    state: &Execution,
+    now: DateTime<Utc>,
+    is_held_back: &dyn Fn(&str) -> bool,
+) -> Wake {
+    let is_open = |a: &Action| begins(a).is_none_or(|stage| !is_held_back(stage));
+    if first_where(state, now, &is_open).is_some() {
         return Wake::Now;
     }
     if state.outcome.is_some() || state.request.is_none() {
         return Wake::Never;
     }
-    let due = state.stages.open().filter_map(|index| due_at(state, &state.stages[index])).min();
-    due.map_or(Wake::Never, Wake::At)
+    let others = state.stages.open().map(|index| &state.stages[index]);
+    let others = others.filter(|s| !is_held_back(&s.name));
+    others.filter_map(|s| due_at(state, s)).min().map_or(Wake::Never, Wake::At)
+}
+
+/// The stage whose attempt an action begins or continues.
+pub fn begins(action: &Action) -> Option<&str> {
+    match action {
+        Action::Start { stage } | Action::Wake { stage } => Some(stage),
+        Action::Skip { .. }
+        | Action::ExpireWait { .. }
+        | Action::Halt
+        | Action::ConfirmCancel
+        | Action::Complete
+        | Action::Fail { .. } => None,
+    }
 }
 
 /// Since when something may be done for an execution that nobody holds; none while something runs.
@@ -174,10 +203,21 @@ pub fn queue_limit(state: &Execution, now: DateTime<Utc>) -> Option<(String, u64
 /// Takes every action that needs no outside, again and again until none is left: skips, starts,
 /// wake-ups, the end. The caller performs the attempts whose starts are among the events.
 pub fn advance(state: &mut Execution, now: DateTime<Utc>) -> Result<Vec<Happened>, Refusal> {
+    advance_where(state, now, &|_, _| true)
+}
+
+/// The same, but begins only stages that `may_begin` admits.
+pub fn advance_where(
+    state: &mut Execution,
+    now: DateTime<Utc>,
+    may_begin: &dyn Fn(&Execution, &str) -> bool,
+) -> Result<Vec<Happened>, Refusal> {
     let mut happened = Vec::new();
     loop {
+        let is_open = |a: &Action| begins(a).is_none_or(|stage| may_begin(state, stage));
         // One at a time: each may change what comes after it.
-        let Some(command) = first(state, now).and_then(as_command) else { return Ok(happened) };
+        let command = first_where(state, now, &is_open).and_then(as_command);
+        let Some(command) = command else { return Ok(happened) };
         happened.extend(apply(state, now, &command)?);
     }
 }

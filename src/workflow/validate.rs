@@ -7,6 +7,7 @@ use super::definition::{Definition, StageDefinition};
 use super::event::is_too_deep;
 use super::failure::ErrorKind;
 use super::graph::Graph;
+use super::resources::is_label;
 use super::retry::KindPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +52,7 @@ pub fn problems(definition: &Definition, kinds: &Kinds) -> Vec<Problem> {
         judge.reopens(index, stage);
         judge.conditions(index, stage);
         judge.map(index, stage);
+        judge.resources(stage);
     }
     judge.cycles();
     judge.found
@@ -173,6 +175,16 @@ impl Judge<'_> {
         if own.delay_ms.unwrap_or(0).max(own.cap_ms.unwrap_or(0)) > TIMEOUT_MS_MAX {
             let said = format!("{at}.delay_ms and {at}.cap_ms must be 0 to");
             self.say_stage(stage, format!("{said} {TIMEOUT_MS_MAX} (7 days)"));
+        }
+    }
+
+    fn resources(&mut self, stage: &StageDefinition) {
+        for label in stage.resources.labels.iter().filter(|l| !is_label(l)) {
+            let said = "a label is 1 to 64 of the characters a-z, A-Z, 0-9 and . _ - : /";
+            self.say_stage(stage, format!("resources.labels: {said}, not `{label}`"));
+        }
+        if stage.resources.cpu.is_some_and(|n| !(0.0..=10_000.0).contains(&n)) {
+            self.say_stage(stage, "resources.cpu must be 0 to 10000 processors");
         }
     }
 

@@ -11,6 +11,7 @@ mod aggregate_pure;
 mod archive;
 mod bounds;
 mod cli;
+mod flow;
 mod history;
 mod map;
 mod months;

@@ -76,7 +76,7 @@ fn registration(id: Uuid) -> Registration {
         pid: 1,
         lock_file: "/nowhere".to_owned(),
         slots: 10,
-        labels: Vec::new(),
+        offer: longhaul::workflow::resources::Offer::default(),
         lease: Duration::from_secs(3_600),
     }
 }

@@ -1,0 +1,206 @@
+//! What a stage needs besides its code: properties of its worker, keys, an outside service.
+//!
+//! Pure: what workers offer, who holds a key and what a service allows is known outside; here stands
+//! what is asked for, and whether an offer meets it. A *need* in text stands in the queue beside each
+//! execution: alternatives joined by `|`, each a list of requirements joined by `,`; the empty
+//! alternative is met by everybody.
+
+use super::definition::StageDefinition;
+use super::next::{begins, next};
+use super::state::{Execution, StageState};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// What a stage needs to run; everything may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resources {
+    /// Labels that its worker must offer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Processors that its worker must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// Memory that its worker must have, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u64>,
+}
+
+/// What a worker offers. What it says nothing of (`cpu`, `memory_mb`) counts as enough.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Offer {
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// Its processors.
+    pub cpu: Option<f64>,
+    /// Its memory, in MiB.
+    pub memory_mb: Option<u64>,
+}
+
+const CPU: &str = "cpu>=";
+const MEMORY: &str = "memory_mb>=";
+
+impl Resources {
+    /// What its worker must have, in words and in one order.
+    fn requirements(&self) -> BTreeSet<String> {
+        let mut all: BTreeSet<String> = self.labels.iter().cloned().collect();
+        all.extend(self.cpu.map(|n| format!("{CPU}{n}")));
+        all.extend(self.memory_mb.map(|n| format!("{MEMORY}{n}")));
+        all
+    }
+
+    /// Whether any worker will do.
+    pub(super) fn is_for_any_worker(&self) -> bool {
+        self.labels.is_empty() && self.cpu.is_none() && self.memory_mb.is_none()
+    }
+
+    /// Whether a worker with this offer can run the stage.
+    pub fn is_met_by(&self, offer: &Offer) -> bool {
+        self.is_for_any_worker() || self.requirements().iter().all(|r| offers(offer, r))
+    }
+}
+
+/// Whether an offer meets one requirement. What cannot be read is a label that nobody offers.
+fn offers(offer: &Offer, requirement: &str) -> bool {
+    if let Some(n) = requirement.strip_prefix(CPU) {
+        let Ok(n) = n.parse::<f64>() else { return false };
+        return offer.cpu.is_none_or(|has| has >= n);
+    }
+    if let Some(n) = requirement.strip_prefix(MEMORY) {
+        let Ok(n) = n.parse::<u64>() else { return false };
+        return offer.memory_mb.is_none_or(|has| has >= n);
+    }
+    offer.labels.iter().any(|l| l == requirement)
+}
+
+/// Whether an offer meets a need in text.
+pub fn meets(offer: &Offer, need: &str) -> bool {
+    let all = |alternative: &str| {
+        alternative.split(',').filter(|r| !r.is_empty()).all(|r| offers(offer, r))
+    };
+    need.split('|').any(all)
+}
+
+/// What is asked for that nobody offers, in a sentence; none if somebody meets the need.
+pub fn unmet(need: &str, offers_of_all: &[Offer]) -> Option<String> {
+    if need.is_empty() || offers_of_all.iter().any(|o| meets(o, need)) {
+        return None;
+    }
+    let words = |alternative: &str| {
+        alternative.split(',').map(|r| format!("`{r}`")).collect::<Vec<_>>().join(" and ")
+    };
+    let asked = need.split('|').map(words).collect::<Vec<_>>().join(", or ");
+    Some(format!("no worker offers {asked}; start one with `longhaul worker --label`"))
+}
+
+/// The need of an execution that nobody holds, for the queue: whoever meets it can begin one of the
+/// stages that may begin at `now`, or is due to begin next. Stages that `is_blocked` names wait for
+/// something else. None if no stage of its workflow asks for anything of a worker.
+pub fn need(
+    state: &Execution,
+    now: DateTime<Utc>,
+    is_blocked: &dyn Fn(&str) -> bool,
+) -> Option<String> {
+    if !state.stages.graph().is_choosy() {
+        return None;
+    }
+    let actions = next(state, now);
+    if actions.iter().any(|a| begins(a).is_none()) {
+        return Some(String::new());
+    }
+    let mut begun: Vec<&str> = actions.iter().filter_map(begins).collect();
+    if begun.iter().any(|s| !is_blocked(s)) {
+        begun.retain(|s| !is_blocked(s));
+    } else {
+        let sleeps =
+            |s: &StageState| matches!(s, StageState::Waiting { .. } | StageState::RetryDue { .. });
+        let asleep = state.stages.open().map(|i| &state.stages[i]).filter(|s| sleeps(&s.state));
+        begun.extend(asleep.map(|s| s.name.as_str()));
+    }
+    let text =
+        |d: &StageDefinition| d.resources.requirements().into_iter().collect::<Vec<_>>().join(",");
+    let definitions = begun.into_iter().filter_map(|stage| state.policy(stage));
+    let alternatives: BTreeSet<String> = definitions.map(text).collect();
+    // Whoever meets the empty one meets all.
+    if alternatives.contains("") {
+        return Some(String::new());
+    }
+    Some(alternatives.into_iter().collect::<Vec<_>>().join("|"))
+}
+
+/// Whether a text may be a label: `a-z`, `A-Z`, `0-9` and `. _ - : /`, 1 to 64 of them.
+pub fn is_label(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ".:/_-".contains(c);
+    (1..=64).contains(&text.len()) && text.chars().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::command::Command;
+    use crate::workflow::decide::apply;
+    use serde_json::json;
+
+    fn offer(labels: &[&str], cpu: Option<f64>, memory_mb: Option<u64>) -> Offer {
+        Offer { labels: labels.iter().map(|l| (*l).to_owned()).collect(), cpu, memory_mb }
+    }
+
+    #[test]
+    fn an_offer_meets_a_need_or_not() {
+        #[track_caller]
+        fn check(need: &str, offer: &Offer, expected: bool) {
+            assert_eq!(meets(offer, need), expected, "`{need}` by {offer:?}");
+        }
+        let nothing = offer(&[], None, None);
+        let gpu = offer(&["gpu", "linux"], Some(4.0), Some(8_192));
+        check("", &nothing, true);
+        check("gpu", &nothing, false);
+        check("gpu", &gpu, true);
+        check("gpu,macos", &gpu, false);
+        check("gpu,macos|linux", &gpu, true);
+        check("cpu>=4,gpu,memory_mb>=8192", &gpu, true);
+        check("cpu>=4.5", &gpu, false);
+        check("memory_mb>=8193", &gpu, false);
+        check("cpu>=64", &nothing, true);
+        check("cpu>=many", &nothing, false);
+    }
+
+    #[test]
+    fn what_nobody_offers_is_named() {
+        let offers = [offer(&["linux"], None, None), offer(&["gpu"], None, None)];
+        assert_eq!(unmet("gpu", &offers), None);
+        assert_eq!(unmet("", &[]), None);
+        let said = unmet("gpu,linux|macos", &offers).expect("unmet");
+        assert!(said.starts_with("no worker offers `gpu` and `linux`, or `macos`;"), "{said}");
+    }
+
+    fn execution(stages: serde_json::Value) -> Execution {
+        let request = json!({"task_id": uuid::Uuid::nil(), "task": {}, "priority": 5,
+            "definition": {"name": "w", "stages": stages}});
+        let request = serde_json::from_value(request).expect("a request");
+        let mut state = Execution::default();
+        apply(&mut state, DateTime::UNIX_EPOCH, &Command::Request(Box::new(request)))
+            .expect("requested");
+        state
+    }
+
+    #[test]
+    fn the_need_is_that_of_the_stages_that_may_begin() {
+        let now = DateTime::UNIX_EPOCH;
+        let never = |_: &str| false;
+        let plain = execution(json!([{"name": "a", "kind": "x"}]));
+        assert_eq!(need(&plain, now, &never), None);
+        let later = execution(json!([{"name": "a", "kind": "x"},
+            {"name": "b", "kind": "x", "resources": {"labels": ["gpu"]}}]));
+        assert_eq!(need(&later, now, &never).as_deref(), Some(""));
+        let beside = execution(json!([
+            {"name": "a", "kind": "x", "needs": [], "resources": {"labels": ["mac", "arm"]}},
+            {"name": "b", "kind": "x", "needs": [], "resources": {"labels": ["gpu"], "cpu": 2}}]));
+        assert_eq!(need(&beside, now, &never).as_deref(), Some("arm,mac|cpu>=2,gpu"));
+        let a_waits = |stage: &str| stage == "a";
+        assert_eq!(need(&beside, now, &a_waits).as_deref(), Some("cpu>=2,gpu"));
+        let all_wait = |_: &str| true;
+        assert_eq!(need(&beside, now, &all_wait).as_deref(), Some("arm,mac|cpu>=2,gpu"));
+    }
+}
