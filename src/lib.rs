@@ -17,6 +17,7 @@
 //! ```
 
 pub mod archive;
+pub mod audit;
 pub mod cli;
 pub mod clients;
 pub mod clock;

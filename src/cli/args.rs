@@ -88,6 +88,8 @@ pub(super) enum Command {
     Approve(Reasoned),
     /// Reject what waits for approval
     Reject(Reasoned),
+    /// Whether what is stored is what was appended
+    Audit(super::audit::Audit),
     /// Workflow definitions
     Workflows(Workflows),
     /// Current figures
@@ -308,6 +310,9 @@ pub(super) enum WorkflowsAction {
         /// Register it under this name
         #[arg(long)]
         name: Option<String>,
+        /// Why; recorded in the audit log
+        #[arg(long, default_value = "")]
+        reason: String,
     },
 }
 

@@ -4,6 +4,7 @@
 use crate::archive::ArchiveError;
 use crate::config::run::SettingsError;
 use crate::config::settings::ConfigError;
+use crate::engine::{AuditError, CheckpointError};
 use crate::engine::{
     HistoryError, OpenError, ProcessError, RetentionError, SubmitError, WorkflowError,
 };
@@ -26,6 +27,12 @@ pub(super) enum CliError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Verifying.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// Checkpoints and keys.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// Steering.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -73,6 +80,8 @@ impl CliError {
             CliError::OutOfReach(_) | CliError::Embedded(_) => 5,
             CliError::Store(error) => of_store(error),
             CliError::Retention(error) => of_retention(error),
+            CliError::Audit(error) => of_store(&error.error),
+            CliError::Checkpoint(error) => of_checkpoint(error),
             CliError::Process(error) => of_process(error),
             CliError::History(error) => of_history(error),
             CliError::Scan(error) => super::replay::of_scan(error),
@@ -106,6 +115,15 @@ fn of_retention(error: &RetentionError) -> u8 {
         | RetentionError::Present(_)
         | RetentionError::NotArchived(_)
         | RetentionError::Differs { .. } => 4,
+    }
+}
+
+fn of_checkpoint(error: &CheckpointError) -> u8 {
+    match error {
+        CheckpointError::Store(error) => of_store(error),
+        // What is there is not what was signed.
+        CheckpointError::Note { .. } | CheckpointError::Heads { .. } => 1,
+        CheckpointError::File { .. } | CheckpointError::OpenKey(_) => 2,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod archive;
 mod args;
+mod audit;
 mod config;
 mod control;
 mod db;
@@ -91,6 +92,7 @@ async fn run(cli: Cli) -> Done {
         Command::Signal(args) => control::signal(&session, &args).await,
         Command::Approve(args) => control::approve(&session, &args, "approve").await,
         Command::Reject(args) => control::approve(&session, &args, "reject").await,
+        Command::Audit(args) => audit::audit(&session, &args).await,
         Command::Workflows(args) => workflows::workflows(&session, &args).await,
         Command::Metrics => show::metrics(&session).await,
         Command::Config => config::config(&session),

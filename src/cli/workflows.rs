@@ -17,7 +17,9 @@ pub(super) async fn workflows(session: &Session, args: &Workflows) -> Done {
         WorkflowsAction::List => list(session).await,
         WorkflowsAction::Show { name } => show(session, name).await,
         WorkflowsAction::Validate { file } => validate(session, file),
-        WorkflowsAction::Register { file, name } => register(session, file, name.as_deref()).await,
+        WorkflowsAction::Register { file, name, reason } => {
+            register(session, file, name.as_deref(), reason).await
+        }
     }
 }
 
@@ -70,13 +72,13 @@ fn validate(session: &Session, file: &Path) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn register(session: &Session, file: &Path, name: Option<&str>) -> Done {
+async fn register(session: &Session, file: &Path, name: Option<&str>, reason: &str) -> Done {
     let mut definition = read(file)?;
     if let Some(name) = name {
         definition.name = slug(name);
     }
     let engine = session.open().await?;
-    let registered = engine.register_workflow(&definition).await?;
+    let registered = engine.register_workflow_for(&definition, reason).await?;
     if session.json() {
         out::json(&registered);
     } else {

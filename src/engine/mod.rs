@@ -4,7 +4,9 @@
 //! the stage kinds and the settings; it decides nothing about executions.
 
 mod archive;
+mod audit;
 mod builder;
+mod checkpoint;
 mod database;
 mod history;
 mod operate;
@@ -15,7 +17,11 @@ mod workflows;
 
 pub use crate::store::Metrics;
 pub use archive::{RetentionError, month_name};
+pub use audit::{AuditError, AuditTotal, Scope, Watch};
 pub use builder::{Builder, Database};
+pub use checkpoint::{
+    AuditFiles, CheckpointError, Signed, make_key, read_checkpoint, read_key, read_public_key,
+};
 pub use history::{HistoryError, Moment, StateAt};
 pub use operate::ProcessError;
 pub use submit::{Submission, SubmitError};

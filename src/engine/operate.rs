@@ -121,7 +121,7 @@ impl Longhaul {
         Err(ProcessError::Busy(id))
     }
 
-    fn motive(&self, reason: &str) -> Motive {
+    pub(super) fn motive(&self, reason: &str) -> Motive {
         Motive { reason: reason.to_owned(), source: self.source.to_owned() }
     }
 

@@ -5,6 +5,7 @@ use crate::store::StoreError;
 use crate::workflow::catalog;
 use crate::workflow::definition::{Definition, slug};
 use crate::workflow::validate::{Problem, problems};
+use serde_json::json;
 
 /// Why a workflow cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +69,21 @@ impl Longhaul {
         &self,
         definition: &Definition,
     ) -> Result<Definition, WorkflowError> {
+        self.register_workflow_for(definition, "").await
+    }
+
+    /// The same, with the reason that the audit log keeps.
+    pub async fn register_workflow_for(
+        &self,
+        definition: &Definition,
+        reason: &str,
+    ) -> Result<Definition, WorkflowError> {
         self.judge(definition)?;
         let now = self.clock.now();
         let version = self.store.register_workflow(definition, &self.actor, now).await?;
+        let data = json!({"workflow": definition.name, "version": version, "reason": reason,
+            "source": self.source});
+        self.record_action("WorkflowRegistered", &data).await?;
         Ok(Definition { version, ..definition.clone() })
     }
 

@@ -7,6 +7,8 @@ pub mod aggregate;
 mod append;
 mod appender;
 mod archives;
+mod audit;
+mod audit_log;
 mod chain;
 mod connect;
 mod error;
@@ -24,6 +26,8 @@ pub use append::{Append, Disposition, Record, Summary};
 pub use archives::{
     ArchiveRow, HeldBy, LogKey, MonthEvent, MonthHead, MonthRange, NewArchive, PutBack,
 };
+pub use audit::{AuditEvent, AuditPage, HeadReader, LAST_ID, LaneGap, StreamKind};
+pub use audit_log::AUDIT_LOG;
 pub use chain::{EventHeader, GENESIS, link};
 pub use connect::{Connect, Store};
 pub use error::{AppendError, StoreError};

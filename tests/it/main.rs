@@ -9,6 +9,7 @@
 
 mod aggregate_pure;
 mod archive;
+mod audit;
 mod bounds;
 mod cli;
 mod flow;

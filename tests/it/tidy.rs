@@ -27,7 +27,7 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-const PURE: [&str; 4] = ["src/workflow/", "src/task/", "src/replay", "src/view.rs"];
+const PURE: [&str; 5] = ["src/workflow/", "src/task/", "src/replay", "src/view.rs", "src/audit/"];
 const IMPURE: [&str; 19] = [
     "tokio",
     "sqlx",
@@ -75,6 +75,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("archive", &["store"]),
     ("embedded", &[]),
     ("replay", &["workflow", "config"]),
+    ("audit", &["store"]),
     ("view", &["workflow", "store"]),
     ("clients", &["clock", "config", "task", "workflow"]),
     ("stages", &["clients", "clock", "config", "task", "workflow"]),
@@ -85,6 +86,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "engine",
         &[
             "archive",
+            "audit",
             "clients",
             "clock",
             "config",
@@ -109,8 +111,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "archive", "clients", "clock", "config", "embedded", "engine", "replay", "server",
-            "stages", "store", "task", "view", "worker", "workflow",
+            "archive", "audit", "clients", "clock", "config", "embedded", "engine", "replay",
+            "server", "stages", "store", "task", "view", "worker", "workflow",
         ],
     ),
 ];

@@ -1,6 +1,7 @@
 //! The built binary, as a user runs it: commands, exit codes, JSON, bad input, crashes.
 
 mod archive;
+mod audit;
 mod bad_input;
 mod commands;
 mod crash;
