@@ -45,6 +45,9 @@ pub struct ExecutionView {
     pub repository: Option<String>,
     /// Repair loops used on this branch.
     pub loops: u32,
+    /// What it was forked from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<OriginView>,
     /// Its stages, in order.
     pub stages: Vec<StageView>,
     /// The structured task.
@@ -61,6 +64,21 @@ pub struct Archived {
     pub month: String,
     /// The directory of the archive.
     pub place: String,
+}
+
+/// What an execution was forked from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OriginView {
+    /// The other one.
+    pub execution_id: Uuid,
+    /// Its last event then.
+    pub sequence: u64,
+    /// Its branch then.
+    pub branch: u32,
+    /// The stage that ran first.
+    pub from: String,
+    /// Whether side effects are denied.
+    pub what_if: bool,
 }
 
 /// A workflow by name and version.
@@ -160,6 +178,13 @@ pub fn execution(execution_id: Uuid, state: &Execution) -> ExecutionView {
         cost: state.cost,
         repository: request.and_then(|r| r.repository.clone()),
         loops: state.loops,
+        origin: request.and_then(|r| r.origin.as_deref()).map(|origin| OriginView {
+            execution_id: origin.execution_id,
+            sequence: origin.sequence,
+            branch: origin.branch,
+            from: origin.from.clone(),
+            what_if: origin.what_if,
+        }),
         stages: stages.map(|(definition, stage)| stage_view(definition, stage)).collect(),
         task: request.map_or(Value::Null, |r| r.task.clone()),
         archived: None,
@@ -188,6 +213,7 @@ pub fn archived(row: &ExecutionRow, archived: Archived) -> ExecutionView {
         cost: Cost::default(),
         repository: row.repository.clone(),
         loops: 0,
+        origin: None,
         stages: Vec::new(),
         task: json!({"title": row.title}),
         archived: Some(archived),

@@ -70,6 +70,8 @@ pub(super) enum Command {
     Logs(Logs),
     /// An execution at any moment of its life, or what changed between two
     State(super::state::State),
+    /// Two branches, moments or executions side by side
+    Diff(super::diff::DiffArgs),
     /// Fold histories again and compare
     Replay(super::replay::Replay),
     /// End an execution
@@ -82,6 +84,8 @@ pub(super) enum Command {
     Retry(Reasoned),
     /// Go on from an earlier stage on a new branch
     Rewind(Rewind),
+    /// Begin another execution that shares the beginning of one
+    Fork(super::fork::ForkArgs),
     /// Send a message to an execution
     Signal(Signal),
     /// Approve what waits for approval
@@ -269,6 +273,12 @@ pub(super) struct Rewind {
     /// A setting that differs from here on
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
+    /// Keep the steps that it recorded; else they are done again
+    #[arg(long)]
+    pub(super) keep_steps: bool,
+    /// Do not offer again the signals that had been taken
+    #[arg(long)]
+    pub(super) drop_signals: bool,
     /// Why; recorded with the event
     #[arg(long, default_value = "")]
     pub(super) reason: String,

@@ -56,7 +56,9 @@ pub(super) async fn retry(session: &Session, args: &Reasoned) -> Done {
 pub(super) async fn rewind(session: &Session, args: &Rewind) -> Done {
     let set = if args.set.is_empty() { Value::Null } else { from_assignments(&args.set)? };
     let (engine, id) = open(session, &args.id).await?;
-    let result = engine.rewind(id, &args.from, set, &args.reason).await;
+    let (keep_steps, drop_signals) = (args.keep_steps, args.drop_signals);
+    let rewind = crate::engine::Rewind { from: args.from.clone(), set, keep_steps, drop_signals };
+    let result = engine.rewind_with(id, rewind, &args.reason).await;
     done(session, id, result, "goes on from there, on a new branch")
 }
 

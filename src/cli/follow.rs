@@ -240,8 +240,13 @@ pub(super) fn sentence(state: &Execution, event: &Event) -> Option<String> {
             format!("cancellation requested: {}", motive.reason)
         }
         Event::ExecutionCancelled {} => "cancelled".to_owned(),
-        Event::ExecutionRewound { from, branch, .. } => {
-            format!("rewound to {from}, branch {branch}")
+        Event::ExecutionRewound { from, branch, offered, .. } => {
+            let again = if offered.is_empty() {
+                String::new()
+            } else {
+                format!("; offered again: {}", offered.join(", "))
+            };
+            format!("rewound to {from}, branch {branch}{again}")
         }
         Event::ExecutionCompleted {} => "completed".to_owned(),
         Event::ExecutionFailed { error, .. } => format!("failed: {}", error.message),

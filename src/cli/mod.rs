@@ -10,8 +10,10 @@ mod config;
 mod control;
 mod db;
 mod demo;
+mod diff;
 mod error;
 mod follow;
+mod fork;
 mod history;
 mod logs;
 mod out;
@@ -83,12 +85,14 @@ async fn run(cli: Cli) -> Done {
         Command::History(args) => history::history(&session, &args).await,
         Command::Logs(args) => logs::logs(&session, &args).await,
         Command::State(args) => state::state(&session, &args).await,
+        Command::Diff(args) => diff::diff(&session, &args).await,
         Command::Replay(args) => replay::replay(&session, &args).await,
         Command::Cancel(args) => control::cancel(&session, &args).await,
         Command::Pause(args) => control::pause(&session, &args).await,
         Command::Resume(args) => control::resume(&session, &args).await,
         Command::Retry(args) => control::retry(&session, &args).await,
         Command::Rewind(args) => control::rewind(&session, &args).await,
+        Command::Fork(args) => fork::fork(&session, &args).await,
         Command::Signal(args) => control::signal(&session, &args).await,
         Command::Approve(args) => control::approve(&session, &args, "approve").await,
         Command::Reject(args) => control::approve(&session, &args, "reject").await,

@@ -165,6 +165,11 @@ pub(super) fn print(view: &ExecutionView) {
         "  workflow  {} (version {}){branch}{loops}",
         workflow.name, workflow.version
     ));
+    if let Some(origin) = &view.origin {
+        let what = if origin.what_if { "what-if of" } else { "fork of" };
+        let (id, sequence, from) = (origin.execution_id, origin.sequence, &origin.from);
+        out::line(format!("  origin    {what} {id} after event {sequence}, from `{from}`"));
+    }
     if let Some(repository) = &view.repository {
         out::line(format!("  repo      {repository}"));
     }

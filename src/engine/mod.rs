@@ -7,7 +7,9 @@ mod archive;
 mod audit;
 mod builder;
 mod checkpoint;
+mod compare;
 mod database;
+mod fork;
 mod history;
 mod operate;
 mod report;
@@ -22,8 +24,9 @@ pub use builder::{Builder, Database};
 pub use checkpoint::{
     AuditFiles, CheckpointError, Signed, make_key, read_checkpoint, read_key, read_public_key,
 };
+pub use compare::{Diff, Point};
 pub use history::{HistoryError, Moment, StateAt};
-pub use operate::ProcessError;
+pub use operate::{ProcessError, Rewind};
 pub use submit::{Submission, SubmitError};
 pub use verify::{Depth, VerifyReport};
 pub use workflows::{WorkflowError, read_definition};

@@ -17,6 +17,29 @@ use uuid::Uuid;
 /// How often a decision is made anew because somebody else appended first.
 const CONFLICTS_MAX: usize = 50;
 
+/// How an execution goes back.
+#[derive(Clone, Debug, Default)]
+pub struct Rewind {
+    /// The stage that runs again.
+    pub from: String,
+    /// Settings that differ from here on; null for none.
+    pub set: Value,
+    /// Keep the steps that it recorded: they are not done again. Default: they are.
+    pub keep_steps: bool,
+    /// Do not offer again the signals that stages had taken that now begin again. Default: offer them,
+    /// except an approval.
+    pub drop_signals: bool,
+}
+
+/// Settings of a `--set` that no execution could have are refused before anything is stored.
+pub(super) fn settings_are_known(set: &Value) -> Result<(), Refusal> {
+    if set.is_null() {
+        return Ok(());
+    }
+    let layer = [("--set".to_owned(), set.clone())];
+    RunSettings::from_layers(&layer).map(drop).map_err(|e| Refusal::NotNow(e.to_string()))
+}
+
 /// Why an operation changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
@@ -76,12 +99,21 @@ impl Longhaul {
         set: Value,
         reason: &str,
     ) -> Result<Execution, ProcessError> {
-        if !set.is_null() {
-            let layer = [("--set".to_owned(), set.clone())];
-            RunSettings::from_layers(&layer).map_err(|e| Refusal::NotNow(e.to_string()))?;
-        }
+        let rewind = Rewind { from: from.to_owned(), set, ..Rewind::default() };
+        self.rewind_with(id, rewind, reason).await
+    }
+
+    /// The same, with a say in what becomes of recorded steps and of signals that were taken.
+    pub async fn rewind_with(
+        &self,
+        id: Uuid,
+        rewind: Rewind,
+        reason: &str,
+    ) -> Result<Execution, ProcessError> {
+        settings_are_known(&rewind.set)?;
         let motive = self.motive(reason);
-        self.operate(id, &Command::Rewind { from: from.to_owned(), set, motive }).await
+        let Rewind { from, set, keep_steps, drop_signals } = rewind;
+        self.operate(id, &Command::Rewind { from, set, keep_steps, drop_signals, motive }).await
     }
 
     /// Sends a message; `key` makes a repeat harmless.

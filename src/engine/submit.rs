@@ -117,6 +117,7 @@ impl Longhaul {
             repository: repository.as_ref().map(name_of),
             limits,
             priority: rank.min(10),
+            origin: None,
         };
         let key = submission.idempotency_key;
         let task = NewTask { task_id, idempotency_key: key, events };

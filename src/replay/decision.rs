@@ -78,7 +78,10 @@ fn is_due_in_time(state: &Execution, wish: &Command, decided: &Event, found: &Ha
         *jitter = 1.0;
     }
     let is_latest = |e: &Event| matches!(e, Event::StageRetryScheduled { due: d, .. } if due <= d);
-    decide(state, found.at, &latest).is_ok_and(|events| events.iter().any(is_latest))
+    let is_retry = |e: &Event| matches!(e, Event::StageRetryScheduled { .. });
+    // The longest delay may leave no time for another try; then any that was decided is shorter.
+    decide(state, found.at, &latest)
+        .is_ok_and(|events| events.iter().any(is_latest) || !events.iter().any(is_retry))
 }
 
 /// The commands that may have given the events, the likeliest first; none if none is known, empty
@@ -126,8 +129,15 @@ fn wishes(state: &Execution, first: &Happened, upcoming: &[&Happened]) -> Option
         Event::ExecutionResumed { motive } => one(Command::Resume { motive: motive.clone() }),
         Event::CancellationRequested { motive } => one(Command::Cancel { motive: motive.clone() }),
         Event::ExecutionCancelled {} => one(Command::ConfirmCancel {}),
-        Event::ExecutionRewound { from, set, motive, .. } => {
-            one(Command::Rewind { from: from.clone(), set: set.clone(), motive: motive.clone() })
+        Event::ExecutionRewound { from, set, offered, keep_steps, motive, .. } => {
+            // Whether there was nothing to offer, or it was not wished, is not recorded.
+            one(Command::Rewind {
+                from: from.clone(),
+                set: set.clone(),
+                keep_steps: *keep_steps,
+                drop_signals: offered.is_empty(),
+                motive: motive.clone(),
+            })
         }
         Event::ExecutionCompleted {} | Event::ExecutionFailed { .. } => one(Command::Conclude {}),
         // They follow others and begin nothing.
@@ -171,37 +181,42 @@ fn ends(state: &Execution, end: &Happened, cost: Cost) -> Vec<Command> {
             if is_waiting {
                 return vec![Command::ExpireWait { stage: stage.clone() }];
             }
-            let fail = |error: Failure| Command::Fail {
+            let fail = |error: &Failure, jitter: f64| Command::Fail {
                 stage: stage.clone(),
                 attempt: *attempt,
-                error,
+                error: error.clone(),
                 cost,
                 log_digest: log_digest.clone(),
-                jitter: 0.0,
+                jitter,
             };
-            std::iter::once(error.clone()).chain(before_the_limit(error)).map(fail).collect()
+            let errors = std::iter::once(error.clone()).chain(before_the_bound(error));
+            errors.flat_map(|e| [fail(&e, 0.0), fail(&e, 1.0)]).collect()
         }
         _ => Vec::new(),
     }
 }
 
-/// Where the words on a cost limit that is reached begin.
-const LIMIT: &str = "; it is not done again: ";
+/// Where the words on a bound begin that ended the tries: a cost limit, the time of the stage.
+const BOUNDS: [&str; 2] = ["; it is not done again: ", "; it is not tried again: "];
 
-/// A failure that ran into the cost limit was of some kind before; which one is not recorded.
-fn before_the_limit(error: &Failure) -> Vec<Failure> {
-    let Some((message, _)) = error.message.split_once(LIMIT) else { return Vec::new() };
+/// A failure that ran into a bound was another one before; of which kind is not always recorded.
+fn before_the_bound(error: &Failure) -> Vec<Failure> {
     let kinds = [
+        error.kind,
         ErrorKind::Transient,
         ErrorKind::RateLimited,
         ErrorKind::Timeout,
         ErrorKind::Interrupted,
         ErrorKind::Rejected,
-        ErrorKind::Permanent,
         ErrorKind::NeedsPerson,
     ];
-    let was = |kind| Failure::new(kind, message).with_detail(error.detail.clone());
-    kinds.into_iter().map(was).collect()
+    // One bound may have come on top of the other.
+    let ends = BOUNDS.iter().filter_map(|words| error.message.rfind(words));
+    let was = |at: usize| {
+        let message = error.message[..at].to_owned();
+        kinds.map(|kind| Failure { kind, message: message.clone(), ..error.clone() })
+    };
+    ends.flat_map(was).collect()
 }
 
 /// An attempt was cut off: by a claim over a dead worker, with all that ran, or by its own worker.

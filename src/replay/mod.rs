@@ -5,6 +5,7 @@
 pub mod canonical;
 pub mod compare;
 pub mod decision;
+pub mod diff;
 pub mod record;
 pub mod verify;
 

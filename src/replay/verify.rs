@@ -226,7 +226,8 @@ impl Verifier {
             hash: found.hash.clone().unwrap_or_else(|| head.hash.clone()),
             status: state.status().as_str().to_owned(),
             branch: state.branch,
-            progress: state.progress() as f32,
+            // A submission writes the row before anything can have been done; of a fork, more is.
+            progress: if state.version == 1 { head.progress } else { state.progress() as f32 },
             started_at: state.started_at,
             finished_at: state.finished_at,
         };

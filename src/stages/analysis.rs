@@ -43,6 +43,10 @@ impl StageExecutor for Analysis {
         true
     }
 
+    fn honours_what_if(&self) -> bool {
+        true
+    }
+
     async fn run(&self, ctx: &StageContext) -> Result<StageOutcome, Failure> {
         let bench = Workbench::open(ctx).await?;
         let place = bench.enter(ctx, TREE).await?;

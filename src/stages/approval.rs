@@ -19,6 +19,10 @@ impl StageExecutor for Approval {
         Some(vec!["by", "decision", "comment"])
     }
 
+    fn honours_what_if(&self) -> bool {
+        true
+    }
+
     async fn run(&self, ctx: &StageContext) -> Result<StageOutcome, Failure> {
         for signal in ctx.input.signals.iter().filter(|signal| signal.name == SIGNAL) {
             match read(signal) {

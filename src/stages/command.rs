@@ -1,6 +1,7 @@
 //! The stage kind `command`: any line of shell.
 //!
-//! `config`: `{"command": "...", "cwd": "sub/dir", "env": ["NAME"], "allow_failure": false}`. With a
+//! `config`: `{"command": "...", "cwd": "sub/dir", "env": ["NAME"], "allow_failure": false,
+//! "safe": false}`. With a
 //! repository it runs in the worktree of the execution, at its newest commit; without one, in an empty
 //! directory of the execution. Exit 75 means try again later, 64 that a person is needed, anything
 //! else but 0 sends the work back.
@@ -12,6 +13,7 @@ use crate::clients::git::Place;
 use crate::clients::process::{Ended, Exit};
 use crate::config::run::RunSettings;
 use crate::workflow::failure::{ErrorKind, Failure};
+use crate::workflow::fork::WOULD_HAVE;
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,6 +35,9 @@ struct Config {
     env: Vec<String>,
     #[serde(default)]
     allow_failure: bool,
+    /// Whether it does nothing to the outside, so that it may run in a what-if.
+    #[serde(default)]
+    safe: bool,
 }
 
 impl Config {
@@ -58,9 +63,17 @@ impl StageExecutor for CommandLine {
         Config::read(config).err().into_iter().collect()
     }
 
+    fn honours_what_if(&self) -> bool {
+        true
+    }
+
     async fn run(&self, ctx: &StageContext) -> Result<StageOutcome, Failure> {
         let wrong = |said: String| Failure::new(ErrorKind::Permanent, said);
         let config = Config::read(&ctx.input.config).map_err(wrong)?;
+        if ctx.input.what_if && !config.safe {
+            ctx.log(format!("what-if: would have run `{}`", config.command));
+            return Ok(StageOutcome::Done(denied(&config)));
+        }
         let (place, timeout) = place(ctx).await?;
         let dir =
             config.cwd.as_ref().map_or_else(|| place.dir().to_owned(), |cwd| place.dir().join(cwd));
@@ -97,6 +110,12 @@ async fn place(ctx: &StageContext) -> Result<(Place, Duration), Failure> {
     std::fs::create_dir_all(place.dir()).map_err(said)?;
     let left = ctx.input.timeout.saturating_sub(began.elapsed());
     Ok((place, left.mul_f64(0.9)))
+}
+
+/// The output of a what-if, unless the config says `"safe": true`.
+fn denied(config: &Config) -> Value {
+    json!({"exit_code": null, "output": null, "duration_ms": null,
+           WOULD_HAVE: {"run": config.command}})
 }
 
 fn judge(

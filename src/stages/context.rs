@@ -92,6 +92,10 @@ pub struct StageInput {
     pub item: Option<Item>,
     /// US dollars that are left to spend.
     pub budget_usd: Option<f64>,
+    /// The execution that this one was forked from; its work is what this one begins with.
+    pub origin: Option<Uuid>,
+    /// Whether side effects are denied: say in the output, as `would_have`, what would be done.
+    pub what_if: bool,
 }
 
 /// The doors to the outside of an attempt.

@@ -13,6 +13,7 @@ use crate::clients::forge::{ChangeRequest, Judge, Landing, Merge};
 use crate::clients::git::Lock;
 use crate::workflow::event::WaitReason;
 use crate::workflow::failure::{ErrorKind, Failure};
+use crate::workflow::fork::WOULD_HAVE;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -37,8 +38,15 @@ impl StageExecutor for Deployment {
         true
     }
 
+    fn honours_what_if(&self) -> bool {
+        true
+    }
+
     async fn run(&self, ctx: &StageContext) -> Result<StageOutcome, Failure> {
         let bench = Workbench::open(ctx).await?;
+        if ctx.input.what_if {
+            return Ok(StageOutcome::Done(denied(ctx, &bench)));
+        }
         let shift = Shift { ctx, bench: &bench };
         let Some(version) = shift.merge().await? else {
             return Ok(wait(ctx, "other changes are being merged into the same repository"));
@@ -157,6 +165,21 @@ impl Judge for Shift<'_> {
             Some(red) => Err(self.blame_merge(red, commit).await?.into()),
         }
     }
+}
+
+/// The output of a what-if: nothing is merged and no line is run.
+fn denied(ctx: &StageContext, bench: &Workbench) -> Value {
+    let deploy = &ctx.input.settings.deploy;
+    let validated = text(ctx.output_of_kind("validation"), "head_sha");
+    let head = validated.unwrap_or_else(|| bench.current(ctx));
+    let base = &bench.base.branch;
+    ctx.log(format!("what-if: would have merged {head} into `{base}` and deployed it"));
+    let merge = deploy.merge.then(|| json!({"commit": head, "into": base}));
+    json!({
+        "environment": deploy.environment, "version": head, "deployment_id": null,
+        "verified": null, "merged_into": null,
+        WOULD_HAVE: {"merge": merge, "deploy": deploy.command, "verify": deploy.verify},
+    })
 }
 
 fn wait(ctx: &StageContext, detail: &str) -> StageOutcome {

@@ -57,6 +57,8 @@ pub(super) struct Life {
     pub(super) attempt: u32,
     pub(super) repair_loop: u32,
     pub(super) branch: u32,
+    pub(super) origin: Option<Uuid>,
+    pub(super) what_if: bool,
     pub(super) feedback: Value,
     pub(super) last_error: Option<Failure>,
     pub(super) signals: Vec<Signal>,
@@ -79,6 +81,8 @@ impl Life {
             attempt: 1,
             repair_loop: 0,
             branch: 1,
+            origin: None,
+            what_if: false,
             feedback: Value::Null,
             last_error: None,
             signals: Vec::new(),
@@ -126,6 +130,8 @@ impl Life {
             inactivity: None,
             item: None,
             budget_usd: None,
+            origin: self.origin,
+            what_if: self.what_if,
         };
         let sinks = Sinks {
             recorder: Arc::clone(&self.notes) as Arc<dyn Recorder>,

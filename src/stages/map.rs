@@ -129,6 +129,10 @@ impl Mapped {
 
 #[async_trait]
 impl StageExecutor for Mapped {
+    fn honours_what_if(&self) -> bool {
+        self.kind.honours_what_if()
+    }
+
     async fn run(&self, ctx: &StageContext) -> Result<StageOutcome, Failure> {
         let items = self.items(ctx)?;
         let count = items.len();

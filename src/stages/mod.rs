@@ -85,6 +85,12 @@ pub trait StageExecutor: Send + Sync {
         false
     }
 
+    /// Whether it may run in a what-if: it does nothing to the outside, or asks
+    /// `StageInput::what_if` before it does. Any other kind is not run there, and its output says so.
+    fn honours_what_if(&self) -> bool {
+        false
+    }
+
     /// Performs one attempt. Must return soon after `context.cancelled` fires; a side effect is
     /// looked for by its deterministic key before it is done, because any attempt may be the second.
     async fn run(&self, context: &StageContext) -> Result<StageOutcome, Failure>;

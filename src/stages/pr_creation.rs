@@ -6,6 +6,7 @@ use super::{StageContext, StageExecutor, StageOutcome};
 use crate::clients::forge::Proposal;
 use crate::config::run::{Forge, RunSettings};
 use crate::workflow::failure::{ErrorKind, Failure};
+use crate::workflow::fork::WOULD_HAVE;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
@@ -29,6 +30,10 @@ impl StageExecutor for PrCreation {
         true
     }
 
+    fn honours_what_if(&self) -> bool {
+        true
+    }
+
     async fn run(&self, ctx: &StageContext) -> Result<StageOutcome, Failure> {
         let bench = Workbench::open(ctx).await?;
         let head = bench.current(ctx);
@@ -36,6 +41,9 @@ impl StageExecutor for PrCreation {
             return Err(nothing_to_propose(&bench));
         }
         bench.mirror.need(&head).await?;
+        if ctx.input.what_if {
+            return Ok(StageOutcome::Done(denied(ctx, &bench, &head)));
+        }
         let forge = bench.forge(ctx)?;
         let proposal = Proposal {
             execution: ctx.input.execution_id,
@@ -48,6 +56,21 @@ impl StageExecutor for PrCreation {
         ctx.log(format!("change request #{}: {}", change.number, change.url));
         Ok(StageOutcome::Done(json!(change)))
     }
+}
+
+/// The output of a what-if: nothing is pushed and nothing is proposed.
+fn denied(ctx: &StageContext, bench: &Workbench, head: &str) -> Value {
+    let (branch, base) = (&bench.branch, &bench.base.branch);
+    ctx.log(format!(
+        "what-if: would have pushed {head} to `{branch}` and proposed it for `{base}`"
+    ));
+    json!({
+        "number": null, "url": null, "head_sha": head, "branch": branch, "base": base,
+        WOULD_HAVE: {
+            "push": {"commit": head, "branch": branch},
+            "propose": {"title": ctx.input.task.title, "branch": branch, "base": base},
+        },
+    })
 }
 
 fn nothing_to_propose(bench: &Workbench) -> Failure {

@@ -40,6 +40,10 @@ impl StageExecutor for Testing {
         true
     }
 
+    fn honours_what_if(&self) -> bool {
+        true
+    }
+
     async fn run(&self, ctx: &StageContext) -> Result<StageOutcome, Failure> {
         let bench = Workbench::open(ctx).await?;
         let commit = bench.current(ctx);

@@ -30,6 +30,10 @@ impl StageExecutor for Validation {
         true
     }
 
+    fn honours_what_if(&self) -> bool {
+        true
+    }
+
     async fn run(&self, ctx: &StageContext) -> Result<StageOutcome, Failure> {
         let bench = Workbench::open(ctx).await?;
         let head = proposed(ctx, &bench).await?;

@@ -175,6 +175,15 @@ async fn start(ctx: &StageContext, mirror: &Mirror, branch: String) -> Result<Ba
     if let Some((branch, commit)) = mirror.base_of(id).await? {
         return Ok(Base { branch, commit });
     }
+    // A fork begins where the other one began, wherever the branch is now.
+    let other = match ctx.input.origin {
+        Some(origin) => mirror.base_of(origin).await?,
+        None => None,
+    };
+    if let Some((branch, commit)) = other {
+        let (branch, commit) = mirror.keep_base(id, &branch, &commit).await?;
+        return Ok(Base { branch, commit });
+    }
     let commit = mirror.source().tip(&branch).await?;
     mirror.need(&commit).await?;
     let (branch, commit) = mirror.keep_base(id, &branch, &commit).await?;

@@ -12,7 +12,8 @@ use crate::stages::{
 use crate::store::LogChunk;
 use crate::workflow::event::Cost;
 use crate::workflow::failure::{ErrorKind, Failure};
-use serde_json::Value;
+use crate::workflow::fork::WOULD_HAVE;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +85,11 @@ impl Attempt {
         }
         let signs = Arc::new(Signs::new(Arc::clone(log), self.driver.clone()));
         let context = Arc::new(self.context(&signs));
+        if self.input.what_if && !executor.honours_what_if() {
+            context.log("not run in a what-if: this kind may do something to the outside");
+            let would = json!({WOULD_HAVE: {"run": self.kind, "config": self.input.config}});
+            return (Run::ended(Ok(StageOutcome::Done(would))), Cost::default(), Vec::new());
+        }
         let work = tokio::spawn({
             let context = Arc::clone(&context);
             async move { executor.run(&context).await }

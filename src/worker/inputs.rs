@@ -46,6 +46,8 @@ pub(super) fn stage_input(
         timeout: timeout(state, stage, definition, now),
         item: None,
         inactivity: definition.inactivity_ms.map(Duration::from_millis),
+        origin: request.origin.as_ref().map(|o| o.execution_id),
+        what_if: state.is_what_if(),
         budget_usd: request.limits.cost_usd.map(|limit| (limit - state.cost.usd).max(0.0)),
     })
 }

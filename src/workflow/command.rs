@@ -119,6 +119,12 @@ pub enum Command {
         from: String,
         #[serde(default)]
         set: Value,
+        /// Keep the steps that `from` recorded.
+        #[serde(default)]
+        keep_steps: bool,
+        /// Do not offer again the signals that reset stages had taken.
+        #[serde(default)]
+        drop_signals: bool,
         #[serde(default)]
         motive: Motive,
     },

@@ -6,6 +6,7 @@
 
 use super::definition::{Definition, Limits};
 use super::failure::Failure;
+use super::state::{Signal, Stage};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -81,6 +82,38 @@ pub struct Request {
     pub limits: Limits,
     /// 0 to 10; higher goes first.
     pub priority: u8,
+    /// What it was forked from; none when it began by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
+}
+
+/// Where a fork parted from the execution that it shares its beginning with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The execution it was forked from.
+    pub execution_id: Uuid,
+    /// Sequence of that one's last event then.
+    pub sequence: u64,
+    /// That one's branch then.
+    pub branch: u32,
+    /// The stage that runs first.
+    pub from: String,
+    /// Settings that differ from that one's.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub set: Value,
+    /// Whether side effects are denied: what would have been done is said in the output instead.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub what_if: bool,
+    /// Stages that were done, as they stood.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
+    /// Signals that no stage had taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inbox: Vec<Signal>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A fact about one execution.
@@ -204,6 +237,12 @@ pub enum Event {
         set: Value,
         /// Stages that lose their result.
         reset: Vec<String>,
+        /// Names of signals that those stages had taken, and that are offered again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        offered: Vec<String>,
+        /// Whether the steps recorded by `from` are kept.
+        #[serde(default, skip_serializing_if = "is_false")]
+        keep_steps: bool,
         #[serde(default)]
         motive: Motive,
     },

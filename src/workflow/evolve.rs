@@ -98,7 +98,12 @@ pub fn evolve(state: &mut Execution, happened: &Happened) {
         }
         Event::CancellationRequested { motive } => state.cancel = Some(motive.clone()),
         Event::ExecutionCancelled {} => end(state, at, Outcome::Cancelled),
-        Event::ExecutionRewound { branch, set, reset, .. } => rewound(state, *branch, set, reset),
+        Event::ExecutionRewound { from, branch, set, reset, offered, keep_steps, .. } => {
+            let steps = state.stage(from).filter(|_| *keep_steps).map(|s| s.steps.clone());
+            offer_again(state, reset, offered);
+            rewound(state, *branch, set, reset);
+            on(state, from, |s| s.steps = steps.unwrap_or_default());
+        }
         Event::ExecutionCompleted {} => end(state, at, Outcome::Completed),
         Event::ExecutionFailed { error, stage } => {
             end(state, at, Outcome::Failed { error: error.clone(), stage: stage.clone() });
@@ -124,6 +129,10 @@ fn requested(state: &mut Execution, request: &Request, at: DateTime<Utc>) {
     state.requested_at = Some(at);
     state.stages = Stages::of(&request.definition);
     state.request = Some(Box::new(request.clone()));
+    for carried in request.origin.iter().flat_map(|o| &o.stages) {
+        on(state, &carried.name, |s| s.clone_from(carried));
+    }
+    state.inbox = request.origin.as_ref().map(|o| o.inbox.clone()).unwrap_or_default();
 }
 
 fn started(state: &mut Execution, stage: &str, attempt: u32, at: DateTime<Utc>) {
@@ -173,6 +182,18 @@ fn reset_stages(state: &mut Execution, names: &[String]) {
             *s = Stage { attempts: s.attempts, cost: s.cost, ..Stage::new(name) };
         });
     }
+}
+
+/// What stages that begin again had taken goes back into the inbox, the oldest first.
+fn offer_again(state: &mut Execution, reset: &[String], offered: &[String]) {
+    if offered.is_empty() {
+        return;
+    }
+    let taken = reset.iter().filter_map(|name| state.stage(name)).flat_map(|s| &s.signals);
+    let mut again: Vec<Signal> = taken.filter(|s| offered.contains(&s.name)).cloned().collect();
+    again.append(&mut state.inbox);
+    again.sort_by_key(|s| s.at);
+    state.inbox = again;
 }
 
 fn rewound(state: &mut Execution, branch: u32, set: &Value, reset: &[String]) {

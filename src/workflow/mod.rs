@@ -15,6 +15,7 @@ pub mod definition;
 pub mod event;
 pub mod evolve;
 pub mod failure;
+pub mod fork;
 pub mod graph;
 pub mod next;
 pub mod resources;

@@ -331,6 +331,11 @@ impl Execution {
         definition.stages.get(self.stages.graph().index_of(stage)?)
     }
 
+    /// Whether side effects are denied.
+    pub fn is_what_if(&self) -> bool {
+        self.request.as_ref().and_then(|r| r.origin.as_ref()).is_some_and(|o| o.what_if)
+    }
+
     /// Whether any attempt is under way.
     pub fn is_anything_running(&self) -> bool {
         self.stages.is_any_running()

@@ -108,7 +108,8 @@ impl World {
 
 fn rewind() -> Command {
     let from = "one".to_owned();
-    Command::Rewind { from, set: Value::Null, motive: Motive::default() }
+    let (keep_steps, drop_signals) = (false, false);
+    Command::Rewind { from, set: Value::Null, keep_steps, drop_signals, motive: Motive::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ mod audit;
 mod bounds;
 mod cli;
 mod flow;
+mod fork;
 mod history;
 mod map;
 mod months;

@@ -35,6 +35,7 @@ pub(crate) fn new_execution(priority: u8) -> (NewTask, NewExecution) {
         repository: None,
         limits: Limits::default(),
         priority,
+        origin: None,
     };
     let events = vec![("TaskCreated", json!({"text": "a task"}))];
     let task = NewTask { task_id, idempotency_key: None, events };

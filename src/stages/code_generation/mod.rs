@@ -62,6 +62,10 @@ impl StageExecutor for CodeGeneration {
         true
     }
 
+    fn honours_what_if(&self) -> bool {
+        true
+    }
+
     async fn run(&self, ctx: &StageContext) -> Result<StageOutcome, Failure> {
         let bench = Workbench::open(ctx).await?;
         let place = bench.enter(ctx, TREE).await?;

@@ -9,6 +9,7 @@ use crate::workflow::definition::{
 };
 use crate::workflow::event::{Cost, Event, Motive, is_too_deep, too_deep};
 use crate::workflow::failure::{ErrorKind, Failure};
+use crate::workflow::fork::WOULD_HAVE;
 use crate::workflow::next::{self, Action};
 use crate::workflow::state::{Execution, Stage, StageState};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -426,7 +427,9 @@ fn unmet_criterion(state: &Execution, stage: &Stage, output: &Value) -> Option<F
     let lookup = |name: &str| {
         if name == stage.name { Some(output) } else { next::known_value(state, name) }
     };
-    let unmet = policy.success.iter().find(|c| !c.holds(&lookup))?;
+    // What a what-if did not do has no outcome to be judged.
+    let is_denied = state.is_what_if() && output.get(WOULD_HAVE).is_some();
+    let unmet = policy.success.iter().find(|c| !is_denied && !c.holds(&lookup))?;
     let said = serde_json::to_string(unmet).unwrap_or_default();
     let message =
         format!("stage `{}` ended, but its success criterion does not hold: {said}", stage.name);

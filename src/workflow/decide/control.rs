@@ -124,12 +124,20 @@ fn failed(error: Failure, stage: Option<String>) -> Event {
     Event::ExecutionFailed { error, stage }
 }
 
+/// What a rewind is asked for with.
+pub(super) struct GoBack<'a> {
+    pub(super) from: &'a str,
+    pub(super) set: &'a Value,
+    pub(super) keep_steps: bool,
+    pub(super) motive: &'a Motive,
+}
+
 pub(super) fn rewind(
     state: &Execution,
-    from: &str,
-    set: &Value,
-    motive: &Motive,
+    wish: &GoBack<'_>,
+    drop_signals: bool,
 ) -> Result<Vec<Event>, Refusal> {
+    let GoBack { from, set, keep_steps, motive } = *wish;
     find(state, from)?;
     if state.is_anything_running() {
         let said = "the execution is running; cancel it, or pause it and wait, before going back";
@@ -152,13 +160,26 @@ pub(super) fn rewind(
         return Err(Refusal::NotNow(said));
     }
     let reset = reset_by(state, first);
+    let offered = if drop_signals { Vec::new() } else { offered_again(state, &reset) };
     Ok(vec![Event::ExecutionRewound {
         from: from.to_owned(),
         branch: state.branch + 1,
         set: set.clone(),
         reset: reset.into_iter().map(|i| definition.stages[i].name.clone()).collect(),
+        offered,
+        keep_steps: keep_steps && !state.stages[first].steps.is_empty(),
         motive: motive.clone(),
     }])
+}
+
+/// A person's word on a piece of work is not one on the next.
+const APPROVAL: &str = "approval";
+
+/// Names of the signals that the stages had taken.
+fn offered_again(state: &Execution, reset: &[usize]) -> Vec<String> {
+    let taken = reset.iter().flat_map(|i| &state.stages[*i].signals);
+    let names: BTreeSet<&str> = taken.map(|s| s.name.as_str()).collect();
+    names.into_iter().filter(|n| *n != APPROVAL).map(str::to_owned).collect()
 }
 
 /// Whether a stage still has to run: it is not done, or failed although it is required.
@@ -213,5 +234,6 @@ pub(super) fn retry(state: &Execution, motive: &Motive) -> Result<Vec<Event>, Re
     let Some(from) = failed_at.or_else(|| first_open(state)) else {
         return Err(Refusal::NotNow("every stage is done; rewind to the one to repeat".to_owned()));
     };
-    rewind(state, &from, &Value::Null, motive)
+    let wish = GoBack { from: &from, set: &Value::Null, keep_steps: false, motive };
+    rewind(state, &wish, false)
 }

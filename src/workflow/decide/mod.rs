@@ -58,7 +58,10 @@ pub fn decide(
         Command::Cancel { motive } => control::cancel(state, motive),
         Command::ConfirmCancel {} => control::confirm_cancel(state),
         Command::Conclude {} => control::conclude(state),
-        Command::Rewind { from, set, motive } => control::rewind(state, from, set, motive),
+        Command::Rewind { from, set, keep_steps, drop_signals, motive } => {
+            let wish = control::GoBack { from, set, keep_steps: *keep_steps, motive };
+            control::rewind(state, &wish, *drop_signals)
+        }
         Command::Retry { motive } => control::retry(state, motive),
     }
 }

@@ -84,7 +84,7 @@ async fn a_life_by_commands() {
     program.run(&["cancel", &id]).expect_code(4);
 }
 
-async fn wait_for(program: &Program, id: &str, status: &str) {
+pub(super) async fn wait_for(program: &Program, id: &str, status: &str) {
     crate::support::eventually(status, || async {
         let view = program.run(&["show", id, "--json"]).expect_code(0).json();
         let is = view["status"].as_str().expect("a status").to_owned();
@@ -316,7 +316,7 @@ async fn a_worker_that_is_told_to_end_lets_its_stage_end_first() {
     assert_eq!(view["status"], "queued", "the next worker goes on with it");
 }
 
-async fn wait_for_running(program: &Program, stage: &str) {
+pub(super) async fn wait_for_running(program: &Program, stage: &str) {
     crate::support::eventually("the stage runs", || async {
         let shown = program.run(&["show", "@last", "--json"]);
         let stages = if shown.code == 0 { shown.json()["stages"].clone() } else { Value::Null };

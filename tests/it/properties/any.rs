@@ -329,7 +329,8 @@ fn command(world: &World, this: &Try) -> Command {
         Try::Confirm => Command::ConfirmCancel {},
         Try::Rewind(s, sets) => {
             let set = if *sets { json!({"limits": {"cost_usd": 100}}) } else { Value::Null };
-            Command::Rewind { from: pick(s).0, set, motive }
+            let (keep_steps, drop_signals) = (*sets, false);
+            Command::Rewind { from: pick(s).0, set, keep_steps, drop_signals, motive }
         }
         Try::Retry => Command::Retry { motive },
     }

@@ -40,6 +40,7 @@ pub(crate) fn request(definition: &Definition, limits: &Limits) -> Request {
         repository: None,
         limits: limits.clone(),
         priority: 5,
+        origin: None,
     }
 }
 
