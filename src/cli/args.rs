@@ -391,6 +391,15 @@ pub(super) enum DbAction {
     },
     /// Bring the schema up to date
     Migrate,
+    /// Print the SQL that gives the program a role of its own, which cannot alter events
+    Roles {
+        /// The role
+        #[arg(long, default_value = "longhaul_app", value_name = "NAME")]
+        app: String,
+        /// Run it instead, as the owner of the tables
+        #[arg(long)]
+        apply: bool,
+    },
     /// Run the embedded database; started by the program itself
     #[command(hide = true)]
     Guard {

@@ -229,6 +229,10 @@ async fn verify(session: &Session, args: &Verify) -> Done {
     let mut report = Report::new(session.json());
     let scope = Scope { only, after, seen, changed };
     let total = engine.audit_verify(&scope, &mut report).await?;
+    report.may_alter = engine.store().may_alter_events().await?;
+    if report.may_alter && engine.embedded().is_none() {
+        out::note("this role may alter events: see `longhaul db roles`");
+    }
     if only.is_none() && !changed {
         report.lanes(&engine).await?;
     }
@@ -252,6 +256,8 @@ struct Report {
     found: Vec<Value>,
     broken: u64,
     said: Instant,
+    /// Whether the role that we are connected as could alter events.
+    may_alter: bool,
 }
 
 impl Watch for Report {
@@ -274,7 +280,7 @@ impl Watch for Report {
 
 impl Report {
     fn new(is_json: bool) -> Self {
-        Report { is_json, found: Vec::new(), broken: 0, said: Instant::now() }
+        Report { is_json, found: Vec::new(), broken: 0, said: Instant::now(), may_alter: false }
     }
 
     fn fault(&mut self, text: &str, detail: Value) {
@@ -305,7 +311,7 @@ impl Report {
         let AuditTotal { executions, tasks, events } = total;
         if self.is_json {
             out::json(&json!({"ok": self.broken == 0, "executions": executions, "tasks": tasks,
-                "events": events, "broken": self.broken, "faults": self.found}));
+                "events": events, "broken": self.broken, "faults": self.found, "role_may_alter": self.may_alter}));
         } else {
             let verdict = match self.broken {
                 0 => "nothing is broken".to_owned(),

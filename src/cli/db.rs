@@ -6,6 +6,7 @@ use super::session::{Session, guardian};
 use super::{Done, out};
 use crate::embedded::{self, Config};
 use crate::store::Parts;
+use crate::store::role_statements;
 use serde_json::json;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -19,6 +20,7 @@ pub(super) async fn db(session: &Session, args: &Db) -> Done {
         DbAction::Status => status(session).await,
         DbAction::Psql { arguments } => psql(session, arguments).await,
         DbAction::Migrate => migrate(session).await,
+        DbAction::Roles { app, apply } => roles(session, app, *apply).await,
         DbAction::Guard { .. } => Ok(ExitCode::SUCCESS),
     }
 }
@@ -141,6 +143,26 @@ async fn migrate(session: &Session) -> Done {
         out::json(&json!({"migrated": true}));
     } else {
         out::line("the schema is up to date");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn roles(session: &Session, app: &str, apply: bool) -> Done {
+    let Some(statements) = role_statements(app) else {
+        let said = format!("`{app}` is no name for a role; write a-z, 0-9 and _");
+        return Err(CliError::Usage(said));
+    };
+    if !apply {
+        out::raw(&statements);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let engine = session.open().await?;
+    engine.store().grant_role(app).await?;
+    engine.close().await;
+    if session.json() {
+        out::json(&json!({"role": app}));
+    } else {
+        out::line(format!("the role `{app}` may read and add events, and alter none"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -77,6 +77,8 @@ struct Walk<'a> {
     done: Option<(Kind, Uuid)>,
     /// Heads of a checkpoint whose streams have not been reached.
     seen: Peekable<IntoIter<HeadLine>>,
+    /// Ranges of executions whose events lie in archives only.
+    given_up: Vec<(Uuid, Uuid)>,
 }
 
 impl Longhaul {
@@ -88,7 +90,8 @@ impl Longhaul {
     ) -> Result<AuditTotal, AuditError> {
         let total = AuditTotal::default();
         let seen = scope.seen.clone().into_iter().peekable();
-        let mut walk = Walk { engine: self, watch, total, done: scope.after, seen };
+        let mut walk =
+            Walk { engine: self, watch, total, done: scope.after, seen, given_up: Vec::new() };
         match walk.scope(scope).await {
             Ok(()) => Ok(walk.total),
             Err(error) => Err(AuditError { error, after: walk.done, total: walk.total }),
@@ -128,6 +131,7 @@ impl Longhaul {
 
 impl Walk<'_> {
     async fn scope(&mut self, scope: &Scope) -> Result<(), StoreError> {
+        self.given_up = self.engine.store.given_up().await?;
         if let Some(id) = scope.only {
             let row = self.engine.store.execution_row(id).await?;
             self.range(Kind::Execution, before(id), id).await?;
@@ -198,6 +202,10 @@ impl Walk<'_> {
 
     /// No event is left of a stream that the checkpoint saw.
     fn gone(&mut self, head: HeadLine) {
+        let is_in = |range: &(Uuid, Uuid)| range.0 <= head.stream && head.stream < range.1;
+        if head.kind == Kind::Execution && self.given_up.iter().any(is_in) {
+            return;
+        }
         let check = StreamCheck::new(head.kind, head.stream, Some(head.head()));
         if let Some(broken) = check.end(None) {
             self.watch.broken(&broken);

@@ -126,6 +126,8 @@ const EMPTY_EXECUTIONS: &str = r"/* executions without events */
 select e.execution_id from executions e
  where e.execution_id > $1 and e.execution_id <= $2
    and not exists (select from events v where v.execution_id = e.execution_id)
+   and not exists (select from archives a where a.dropped_at is not null
+                      and e.execution_id >= a.first_id and e.execution_id < a.end_id)
  order by e.execution_id limit $3";
 
 const EMPTY_TASKS: &str = r"/* tasks without events */
@@ -152,7 +154,8 @@ select $3, sequence, hash from audit_log where $3 > $1 order by sequence desc li
 const ONE_SNAPSHOT: &str =
     "/* one snapshot */ set transaction isolation level repeatable read, read only";
 
-/// The first hole of each lane; one snapshot, because an append changes both tables at once.
+/// The first hole of each lane; one snapshot, because an append changes both tables at once. Events of
+/// months that were given up leave holes: as many as they were, else something else is gone too.
 const LANE_GAPS: &str = r"/* lane gaps */
 with placed as (
     select lane, lane_sequence, execution_id,
@@ -167,7 +170,15 @@ with placed as (
     union all
     select lane, least(last, sequence) + 1, null from ends where last <> sequence
 )
-select distinct on (lane) lane, sequence, execution_id from holes order by lane, sequence";
+select distinct on (lane) lane, sequence, execution_id from holes
+ where not exists (select from archives where dropped_at is not null)
+    or (select sum(sequence) from lanes)
+       <> (select count(*) from events)
+          + (select coalesce(sum(events), 0) from archives where dropped_at is not null)
+ order by lane, sequence";
+
+const GIVEN_UP: &str = r"/* months that were given up */
+select first_id, end_id from archives where dropped_at is not null order by first_id";
 
 #[derive(FromRow)]
 struct Row {
@@ -254,6 +265,11 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         sqlx::query(ONE_SNAPSHOT).execute(&mut *transaction).await?;
         Ok(HeadReader { transaction })
+    }
+
+    /// Ranges of executions (the end is not in it) whose events lie in archives only.
+    pub async fn given_up(&self) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+        Ok(sqlx::query_as(GIVEN_UP).fetch_all(&self.pool).await?)
     }
 
     /// The first hole of each lane that has one.

@@ -70,14 +70,40 @@ impl Store {
 
     /// Brings the schema up to date and makes the months to come. Safe to call from many processes at once.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        if !self.is_migrated().await? {
+            self.run_migrations().await?;
+        }
+        self.create_months(SystemClock.now()).await.map(drop)
+    }
+
+    /// Whether there is nothing to do; a role that may not change tables can ask this.
+    async fn is_migrated(&self) -> Result<bool, StoreError> {
+        let rows: Vec<(i64, Vec<u8>)> = match sqlx::query_as(MIGRATED).fetch_all(&self.pool).await {
+            Ok(rows) => rows,
+            Err(error) if code_of(&error) == Some("42P01") => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let known = MIGRATOR.iter().filter(|m| !m.migration_type.is_down_migration());
+        let known: Vec<(i64, Vec<u8>)> = known.map(|m| (m.version, m.checksum.to_vec())).collect();
+        Ok(rows == known)
+    }
+
+    async fn run_migrations(&self) -> Result<(), StoreError> {
+        // Asked first: a migration that fails keeps its lock until its connection ends.
+        if !sqlx::query_scalar::<_, bool>(MAY_MIGRATE).fetch_one(&self.pool).await? {
+            return Err(StoreError::Schema(
+                "it is older, and this role may not change it; run `longhaul db migrate` as the owner \
+                 of the tables, then `longhaul db roles`"
+                    .to_owned(),
+            ));
+        }
         MIGRATOR.run(&self.pool).await.map_err(|e| match e {
             sqlx::migrate::MigrateError::Execute(e) => e.into(),
             sqlx::migrate::MigrateError::VersionMissing(n) => StoreError::Schema(format!(
                 "migration {n} is unknown here: a newer version made it; use that"
             )),
             other => StoreError::Schema(other.to_string()),
-        })?;
-        self.create_months(SystemClock.now()).await.map(drop)
+        })
     }
 
     /// Appends; durable when this returns `Ok`.
@@ -98,6 +124,19 @@ impl Store {
     /// Closes the connections.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+const MIGRATED: &str = r"/* migrations that ran */
+select version, checksum from _sqlx_migrations where success order by version";
+
+const MAY_MIGRATE: &str =
+    "/* may migrate */ select has_schema_privilege(current_schema(), 'create')";
+
+fn code_of(error: &sqlx::Error) -> Option<&str> {
+    match error.as_database_error()?.code()? {
+        std::borrow::Cow::Borrowed(code) => Some(code),
+        std::borrow::Cow::Owned(_) => None,
     }
 }
 

@@ -376,3 +376,31 @@ async fn the_audit_log_is_a_chain_too() {
     let (kind, stream, fault) = (Kind::Log, longhaul::store::AUDIT_LOG, Fault::Missing);
     assert_eq!(broken, Broken { kind, stream, sequence: 12, fault });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn months_that_were_given_up_are_no_fault() {
+    let database = TestDatabase::new().await;
+    let ids = made_up(&database, 3, 4).await;
+    let engine = engine(&database).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let public = make_key(&directory.path().join("key")).expect("a key");
+    let key = read_key(&directory.path().join("key")).expect("the key");
+    let file = directory.path().join("checkpoint");
+    engine.audit_checkpoint(&file, &key).await.expect("a checkpoint");
+    let public = read_public_key(&public).expect("the public key");
+    let seen = read_checkpoint(&file, &public).expect("what was signed").heads;
+    let give_up = format!(
+        "delete from events where execution_id = '{0}';
+         insert into archives values ('2026-01-01', '{0}', '{1}', '/nowhere', sha256('x'), 1, 4, 0,
+             now(), 'test', now(), 'test')",
+        ids[0], ids[1]
+    );
+    database.execute(&give_up).await;
+    let scope = Scope { seen, ..Scope::default() };
+    assert_eq!(verify(&engine, scope).await.1, []);
+    assert_eq!(engine.audit_lanes().await.expect("lanes"), []);
+    let remove = format!("delete from events where execution_id = '{}' and sequence = 2", ids[1]);
+    database.execute(&remove).await;
+    assert_eq!(only_fault(&engine).await.sequence, 2);
+    assert!(!engine.audit_lanes().await.expect("lanes").is_empty(), "one more than was given up");
+}

@@ -20,6 +20,7 @@ mod months;
 mod properties;
 mod recovery;
 mod replay;
+mod roles;
 mod scenarios;
 mod steps;
 mod store;

@@ -172,3 +172,13 @@ async fn who_exported_and_why_is_recorded() {
     assert!(actor.contains('@'), "who on which host: {actor}");
     program.run(&["audit", "verify"]).expect_code(0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sql_of_a_role_is_printed() {
+    let program = Program::new().await;
+    let said = program.run(&["db", "roles", "--app", "worker_7"]).expect_code(0).stdout;
+    assert!(said.contains("create role worker_7") && said.contains("revoke update"), "{said}");
+    program.run(&["db", "roles", "--app", "x; drop table events"]).expect_code(2);
+    let report = program.run(&["audit", "verify", "--json"]).expect_code(0).json();
+    assert_eq!(report["role_may_alter"], true, "the owner of the tables may");
+}
