@@ -24,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod embedded;
 pub mod engine;
+pub mod projector;
 pub mod replay;
 pub mod stages;
 pub mod store;

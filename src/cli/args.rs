@@ -96,6 +96,8 @@ pub(super) enum Command {
     Audit(super::audit::Audit),
     /// Workflow definitions
     Workflows(Workflows),
+    /// Read models: how they stand, building them anew, proving them
+    Projections(Projections),
     /// Current figures
     Metrics,
     /// The settings in force, and where each came from
@@ -366,6 +368,31 @@ pub(super) enum ArchiveAction {
     Restore {
         /// An archive, or its manifest
         path: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Projections {
+    #[command(subcommand)]
+    pub(super) action: ProjectionsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProjectionsAction {
+    /// Every read model: its state, how far it is behind, why it cannot go on
+    List,
+    /// Fold the log anew beside the live one, and switch
+    Rebuild {
+        /// The read model
+        name: Option<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+    },
+    /// Prove that the rows are what the log says; exit code 1 if not
+    Verify {
+        /// The read model [default: all]
+        name: Option<String>,
     },
 }
 

@@ -12,12 +12,14 @@ mod db;
 mod demo;
 mod diff;
 mod error;
+mod feeding;
 mod follow;
 mod fork;
 mod history;
 mod logs;
 mod out;
 mod parse;
+mod projections;
 mod replay;
 mod run;
 mod session;
@@ -98,6 +100,7 @@ async fn run(cli: Cli) -> Done {
         Command::Reject(args) => control::approve(&session, &args, "reject").await,
         Command::Audit(args) => audit::audit(&session, &args).await,
         Command::Workflows(args) => workflows::workflows(&session, &args).await,
+        Command::Projections(args) => projections::projections(&session, &args).await,
         Command::Metrics => show::metrics(&session).await,
         Command::Config => config::config(&session),
         Command::Archive(args) => archive::archive(&session, &args).await,

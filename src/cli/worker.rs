@@ -2,6 +2,7 @@
 
 use super::args::Worker;
 use super::error::CliError;
+use super::feeding::Feeding;
 use super::session::Session;
 use super::{Done, out, signals};
 use crate::worker::WorkerOptions;
@@ -22,7 +23,10 @@ pub(super) async fn worker(session: &Session, args: &Worker) -> Done {
         options.name, options.slots
     ));
     let worker = engine.worker_with(options);
-    worker.run(signals::stop_token()).await?;
+    let feeding = Feeding::start(&engine);
+    let ended = worker.run(signals::stop_token()).await;
+    feeding.stop().await;
+    ended?;
     out::note("worker ended; what it held is queued for the next one");
     engine.close().await;
     Ok(ExitCode::SUCCESS)

@@ -112,6 +112,14 @@ const SPECS: &[Spec] = &[
         "how long attempts may go on after SIGTERM",
     ),
     spec(
+        "LONGHAUL_PROJECTOR",
+        Kind::Switch,
+        "true",
+        "",
+        "a worker keeps the read models up to date",
+    ),
+    spec("LONGHAUL_PROJECTIONS", Kind::Text, "", "", "directory of read models of your own"),
+    spec(
         "LONGHAUL_ACCEPT_DATA_LOSS",
         Kind::Switch,
         "false",

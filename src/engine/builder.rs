@@ -156,6 +156,8 @@ impl Builder {
         };
         let store = Store::connect(&connect).await?;
         store.migrate().await?;
+        let directory = settings.text("LONGHAUL_PROJECTIONS").map(std::path::PathBuf::from);
+        crate::projector::install(&store, directory.as_deref(), self.clock.now()).await?;
         let longhaul = Longhaul {
             store,
             stages: self.stages,

@@ -12,6 +12,7 @@ mod database;
 mod fork;
 mod history;
 mod operate;
+mod projections;
 mod report;
 mod submit;
 mod verify;

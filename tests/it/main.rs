@@ -17,6 +17,7 @@ mod fork;
 mod history;
 mod map;
 mod months;
+mod projections;
 mod properties;
 mod recovery;
 mod replay;

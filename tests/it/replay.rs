@@ -63,7 +63,7 @@ fn happened(line: &Value) -> Result<Happened, serde_json::Error> {
     Ok(Happened { at, event: serde_json::from_value(Value::Object(event))? })
 }
 
-fn history(name: &str) -> Vec<Happened> {
+pub(crate) fn history(name: &str) -> Vec<Happened> {
     let read = |(index, line): (usize, &Value)| {
         happened(line).unwrap_or_else(|e| panic!("replay/{name}.jsonl:{}: {e}\n{LAW}", index + 1))
     };

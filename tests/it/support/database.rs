@@ -157,6 +157,8 @@ async fn template(root: &Path, attachment: &Attachment) -> String {
         admin.execute(format!("create database {raw}").as_str()).await.expect("a database");
         let store = Store::connect(&Connect::to(attachment.url(&raw))).await.expect("a store");
         store.migrate().await.expect("the migrations run");
+        let now = chrono::Utc::now();
+        longhaul::projector::install(&store, None, now).await.expect("the read models");
         store.close().await;
         // Renamed when complete, so that a killed run leaves no half template under the name. A
         // connection that was just closed may still count as a user for a moment.
@@ -188,9 +190,10 @@ async fn drop_leftovers(admin: &mut PgConnection) {
 }
 
 fn migrations_hash() -> u64 {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
-        .expect("migrations")
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<PathBuf> = ["migrations", "projections"]
+        .into_iter()
+        .flat_map(|directory| std::fs::read_dir(root.join(directory)).expect("a directory"))
         .map(|e| e.expect("a file").path())
         .collect();
     files.sort();

@@ -1,0 +1,8 @@
+//! Read models: every event takes effect exactly once, and what is shown is what happened.
+
+mod faults;
+mod files;
+mod log;
+mod rebuilding;
+
+mod truth;
