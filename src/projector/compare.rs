@@ -90,6 +90,7 @@ impl Projector {
         connection: &mut PgConnection,
         name: &str,
     ) -> Result<(i32, i32), StoreError> {
+        generation::refuse_gaps(connection).await?;
         let known = generation::all(connection).await?;
         let of = |state: &str| known.iter().find(|g| g.name == name && g.state == state);
         let live = of("live")

@@ -266,3 +266,19 @@ pub(super) async fn remove(
     sqlx::query(FORGET).bind(name).bind(generation).execute(&mut *connection).await?;
     drop_tables(connection, name, generation).await
 }
+
+const GONE: &str = r"/* months that are gone */
+select to_char(month, 'YYYY-MM') from archives where dropped_at is not null order by month";
+
+/// What was archived and given up cannot be folded again: the rows that are there are all there is.
+pub(super) async fn refuse_gaps(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let gone: Vec<String> = sqlx::query_scalar(GONE).fetch_all(connection).await?;
+    if gone.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "the events of {} are in archives only and cannot be folded from there; `longhaul archive \
+         restore` them first",
+        gone.join(", ")
+    )))
+}

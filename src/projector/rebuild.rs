@@ -41,6 +41,7 @@ impl Projector {
     /// New generations, or those that are being built of the same text.
     async fn begin(&self, names: &[String], files: &[File]) -> Result<Which, StoreError> {
         let mut connection = self.connection().await?;
+        generation::refuse_gaps(&mut connection).await?;
         let known = generation::all(&mut connection).await?;
         let mut which = Vec::new();
         for name in names {

@@ -3,6 +3,7 @@
 mod faults;
 mod files;
 mod log;
+mod program;
 mod rebuilding;
 
 mod truth;

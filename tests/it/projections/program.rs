@@ -9,14 +9,24 @@ fn list(program: &Program) -> Vec<Value> {
     list.as_array().expect("a list").clone()
 }
 
-/// A life that needs no repository; how it ends is of no interest here.
+/// A program that knows a workflow without a repository: somebody has to sign.
+async fn program() -> Program {
+    let program = Program::new().await;
+    let stages =
+        r#"{"name": "sign", "stages": [{"name": "sign", "kind": "approval", "needs": []}]}"#;
+    let file = program.file("sign.json", stages);
+    program.run(&["workflows", "register", &file]).expect_code(0);
+    program
+}
+
 fn submit(program: &Program, n: usize) {
-    program.run(&["submit", &format!("Write down thought {n}"), "--json"]).expect_code(0);
+    let text = format!("Write down thought {n}");
+    program.run(&["submit", &text, "--workflow", "sign", "--json"]).expect_code(0);
 }
 
 #[tokio::test]
 async fn workers_feed_them_and_may_be_killed() {
-    let program = Program::new().await;
+    let program = program().await;
     for round in 0..4 {
         for n in 0..3 {
             submit(&program, round * 3 + n);
@@ -43,7 +53,7 @@ async fn workers_feed_them_and_may_be_killed() {
 
 #[tokio::test]
 async fn what_was_altered_is_found_and_put_right() {
-    let program = Program::new().await;
+    let program = program().await;
     submit(&program, 1);
     program.run(&["projections", "rebuild", "--all"]).expect_code(0);
     let table = "projection_daily_metrics_2.daily_metrics";
