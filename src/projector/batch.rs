@@ -85,6 +85,8 @@ select execution_id, sequence, type, branch, at, actor, stage, attempt, kind, me
                           definition json, repository text, settings json)
          where {streams}
            and e.lane_sequence <= coalesce(($3::bigint[])[e.lane + 1], 0)
+        -- Without this the windows would read the JSON again for every row.
+        offset 0
       ) p
     window stream as (partition by execution_id order by key, sequence),
            line as (partition by execution_id, key order by sequence)

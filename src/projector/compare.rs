@@ -212,8 +212,8 @@ async fn only_in(
     table: &str,
 ) -> Result<Vec<Value>, sqlx::Error> {
     let text = format!(
-        "/* only here */ select r::json from (select to_jsonb(t)::text from {here}.\"{table}\" t \
-         except all select to_jsonb(t)::text from {there}.\"{table}\" t) d (r) order by r limit {SHOWN}"
+        "/* only here */ select d.r::json from (select to_jsonb(t)::text from {here}.\"{table}\" t \
+         except all select to_jsonb(t)::text from {there}.\"{table}\" t) d (r) order by d.r limit {SHOWN}"
     );
     sqlx::query_scalar(&text).persistent(false).fetch_all(connection).await
 }

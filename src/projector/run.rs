@@ -1,7 +1,7 @@
 //! The loop that keeps read models up to date.
 
 use super::advance::{Step, StepError, step};
-use super::generation::{self, Generation};
+use super::generation::{self, Generation, distance};
 use super::{Projector, deadline};
 use crate::store::StoreError;
 use sqlx::PgConnection;
@@ -73,9 +73,15 @@ impl Projector {
         let mut pass = Pass::default();
         let known =
             deadline(30, async { Ok::<_, StoreError>(generation::all(&mut connection).await?) });
-        for g in known.await?.iter().filter(|g| g.state == "live" || g.state == "building") {
+        let known = known.await?;
+        let heads = generation::heads(&mut connection).await?;
+        for g in known.iter().filter(|g| g.state == "live" || g.state == "building") {
             if stop.is_cancelled() {
                 break;
+            }
+            let is_at_end = g.target.is_none() && distance(&g.applied, &heads) == 0;
+            if g.state == "live" && is_at_end && g.stalled_since.is_none() {
+                continue;
             }
             if g.retry_at.is_some_and(|at| at > self.clock.now()) {
                 pass.behind += 1;
