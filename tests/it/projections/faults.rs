@@ -97,6 +97,7 @@ async fn submit(store: &Store) -> Option<Uuid> {
         repository: None,
         limits: Limits::default(),
         priority: 5,
+        origin: None,
     };
     let task = NewTask { task_id, idempotency_key: None, events: vec![("TaskCreated", json!({}))] };
     let execution = NewExecution { execution_id: Uuid::now_v7(), request };
