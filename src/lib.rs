@@ -18,6 +18,7 @@
 
 pub mod archive;
 pub mod audit;
+pub mod bench;
 pub mod cli;
 pub mod clients;
 pub mod clock;

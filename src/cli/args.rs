@@ -106,6 +106,8 @@ pub(super) enum Command {
     Archive(Archive),
     /// The embedded database
     Db(Db),
+    /// Measure the database and the engine on it
+    Bench(Bench),
     /// Completions for a shell
     Completions { shell: clap_complete::Shell },
 }
@@ -433,4 +435,73 @@ pub(super) enum DbAction {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    pub(super) what: BenchWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BenchWhat {
+    /// Many executions of six stages at once
+    Throughput {
+        /// How many in all
+        #[arg(long, default_value_t = 2_000)]
+        executions: usize,
+        /// How many at a time
+        #[arg(long, default_value_t = 500)]
+        concurrency: usize,
+    },
+    /// Executions of six stages, one after the other
+    Latency {
+        /// How many
+        #[arg(long, default_value_t = 100)]
+        executions: usize,
+    },
+    /// Appends by many writers
+    Append {
+        /// How many
+        #[arg(long, default_value_t = 1_000)]
+        writers: usize,
+        /// For how long
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Whose store
+        #[arg(long, value_enum, default_value_t = BenchStore::Longhaul)]
+        store: BenchStore,
+    },
+    /// One execution of many stages
+    History {
+        /// How many
+        #[arg(long, default_value_t = 5_000)]
+        stages: usize,
+    },
+    /// A worker process is killed in the midst of its work
+    Recover {
+        /// How many
+        #[arg(long, default_value_t = 200)]
+        executions: usize,
+        /// How long each stage takes
+        #[arg(long, default_value_t = 200)]
+        stage_ms: u64,
+        /// How many at a time
+        #[arg(long, default_value_t = 100)]
+        slots: usize,
+    },
+    /// The worker that `recover` kills
+    #[command(hide = true)]
+    Work {
+        #[arg(long)]
+        slots: usize,
+        #[arg(long)]
+        stage_ms: u64,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum BenchStore {
+    Longhaul,
+    PostgresEs,
 }

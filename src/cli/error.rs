@@ -2,6 +2,7 @@
 //! reach. Each says what happened, to what, and what to do.
 
 use crate::archive::ArchiveError;
+use crate::bench::BenchError;
 use crate::config::run::SettingsError;
 use crate::config::settings::ConfigError;
 use crate::engine::{AuditError, CheckpointError};
@@ -63,6 +64,9 @@ pub(super) enum CliError {
     /// Months and their archives.
     #[error(transparent)]
     Retention(#[from] RetentionError),
+    /// A measurement.
+    #[error(transparent)]
+    Bench(#[from] crate::bench::BenchError),
     /// The embedded database.
     #[error(transparent)]
     Embedded(#[from] crate::embedded::EmbeddedError),
@@ -78,6 +82,9 @@ impl CliError {
             | CliError::Parse(_) => 2,
             CliError::Refused(_) => 4,
             CliError::OutOfReach(_) | CliError::Embedded(_) => 5,
+            CliError::Bench(BenchError::Store(error)) => of_store(error),
+            CliError::Bench(BenchError::Open(error)) => of_open(error),
+            CliError::Bench(_) => 1,
             CliError::Store(error) => of_store(error),
             CliError::Retention(error) => of_retention(error),
             CliError::Audit(error) => of_store(&error.error),

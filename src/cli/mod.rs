@@ -6,6 +6,7 @@
 mod archive;
 mod args;
 mod audit;
+mod bench;
 mod config;
 mod control;
 mod db;
@@ -104,6 +105,7 @@ async fn run(cli: Cli) -> Done {
         Command::Metrics => show::metrics(&session).await,
         Command::Config => config::config(&session),
         Command::Archive(args) => archive::archive(&session, &args).await,
+        Command::Bench(args) => bench::bench(&session, &args).await,
         Command::Db(args) => db::db(&session, &args).await,
         Command::Completions { .. } => Ok(ExitCode::SUCCESS),
     }

@@ -7,7 +7,8 @@ use crate::config::home::Home;
 use crate::config::settings::{ConfigError, Settings};
 use crate::embedded::{self, GuardianMode};
 use crate::stages::{Registry, StageExecutor, builtin};
-use crate::store::{Connect, Store};
+use crate::store::{Commands, Connect, Store};
+use crate::worker::Local;
 use crate::workflow::definition::Definition;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,14 +153,17 @@ impl Builder {
             patience: self.patience,
             connections: self.connections,
             accept_data_loss: settings.switch("LONGHAUL_ACCEPT_DATA_LOSS"),
-            ..Connect::to(url)
+            ..Connect::to(url.clone())
         };
         let store = Store::connect(&connect).await?;
         store.migrate().await?;
         let directory = settings.text("LONGHAUL_PROJECTIONS").map(std::path::PathBuf::from);
         crate::projector::install(&store, directory.as_deref(), self.clock.now()).await?;
         let longhaul = Longhaul {
+            commands: Arc::new(Commands::new(store.clone())),
             store,
+            kinds: Arc::new(self.stages.kinds()),
+            known: Arc::default(),
             stages: self.stages,
             clock: self.clock,
             home: self.home,
@@ -168,6 +172,8 @@ impl Builder {
             actor: self.actor,
             source: self.source,
             keeper,
+            local: Local::default(),
+            url: url.into(),
         };
         for definition in longhaul.workflows.iter() {
             longhaul.judge(definition)?;

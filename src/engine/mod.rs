@@ -36,9 +36,10 @@ use crate::clock::Clock;
 use crate::config::home::Home;
 use crate::config::settings::Settings;
 use crate::stages::Registry;
-use crate::store::{Store, StoreError};
-use crate::worker::{Worker, WorkerOptions};
+use crate::store::{Commands, Store, StoreError};
+use crate::worker::{Local, Worker, WorkerOptions};
 use crate::workflow::definition::Definition;
+use crate::workflow::validate::Kinds;
 use database::Keeper;
 use std::sync::Arc;
 
@@ -69,9 +70,17 @@ pub struct Longhaul {
     settings: Arc<Settings>,
     /// Workflows of this program, besides the six and those registered in the database.
     workflows: Arc<Vec<Definition>>,
+    /// The list of workflows of a moment ago.
+    known: Arc<workflows::Known>,
+    /// The stage kinds with their outputs, as definitions are judged by.
+    kinds: Arc<Kinds>,
     actor: String,
     source: &'static str,
     keeper: Option<Arc<Keeper>>,
+    /// What it shares with the workers of this process.
+    local: Local,
+    url: Arc<str>,
+    commands: Arc<Commands>,
 }
 
 impl Longhaul {
@@ -88,7 +97,8 @@ impl Longhaul {
     /// A worker with options of its own.
     pub fn worker_with(&self, options: WorkerOptions) -> Worker {
         let (store, stages) = (self.store.clone(), self.stages.clone());
-        Worker::new(store, stages, Arc::clone(&self.clock), self.home.clone(), options)
+        let (clock, home) = (Arc::clone(&self.clock), self.home.clone());
+        Worker::new(store, stages, clock, home, self.local.clone(), options)
     }
 
     /// The worker options that the settings ask for.
@@ -127,6 +137,11 @@ impl Longhaul {
     /// Where the embedded database is, if it is embedded.
     pub fn embedded(&self) -> Option<&crate::embedded::Attachment> {
         self.keeper.as_deref().map(Keeper::attachment)
+    }
+
+    /// The way to the database. May hold a password: never for people.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.url
     }
 
     /// Closes the connections and lets go of the embedded database.

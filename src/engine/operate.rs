@@ -1,21 +1,17 @@
 //! Steering executions: what operators may ask, and running one to its end in this process.
 
-use super::Longhaul;
+use super::{Longhaul, Submission};
 use crate::config::run::RunSettings;
-use crate::store::{Append, AppendError, StoreError};
+use crate::store::{CommandError, StoreError};
 use crate::view::{self, ExecutionView};
 use crate::worker::WorkerOptions;
 use crate::workflow::command::{Command, Refusal};
-use crate::workflow::decide::apply;
 use crate::workflow::event::Motive;
 use crate::workflow::state::Execution;
 use serde_json::Value;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// How often a decision is made anew because somebody else appended first.
-const CONFLICTS_MAX: usize = 50;
 
 /// How an execution goes back.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +48,16 @@ pub enum ProcessError {
     /// Others append all the time.
     #[error("execution {0} changes too fast; try again")]
     Busy(Uuid),
+}
+
+impl From<CommandError> for ProcessError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused(refusal) => ProcessError::Refused(refusal),
+            CommandError::Store(error) => ProcessError::Store(error),
+            CommandError::Busy(id) => ProcessError::Busy(id),
+        }
+    }
 }
 
 impl Longhaul {
@@ -131,26 +137,7 @@ impl Longhaul {
 
     /// Decides a command on the newest state and appends; again when somebody else was first.
     async fn operate(&self, id: Uuid, command: &Command) -> Result<Execution, ProcessError> {
-        for _ in 0..CONFLICTS_MAX {
-            let mut loaded = self.store.load(id).await?;
-            let now = self.clock.now();
-            let happened = apply(&mut loaded.state, now, command)?;
-            if happened.is_empty() {
-                return Ok(loaded.state);
-            }
-            let before = loaded.head_hash;
-            let append = Append::new(id, &loaded.state, &happened, before, &self.actor, now)?;
-            match self.store.append(append).await {
-                Ok(()) => return Ok(loaded.state),
-                Err(AppendError::Conflict { .. } | AppendError::Fenced(_)) => {}
-                Err(AppendError::NotFound(id)) => {
-                    let id = id.to_string();
-                    return Err(StoreError::NotFound { what: "execution", id }.into());
-                }
-                Err(AppendError::Store(error)) => return Err(error.into()),
-            }
-        }
-        Err(ProcessError::Busy(id))
+        Ok(self.commands.execute(id, command, &self.actor, self.clock.as_ref()).await?)
     }
 
     pub(super) fn motive(&self, reason: &str) -> Motive {
@@ -185,6 +172,7 @@ impl Longhaul {
 
     /// Waits until an execution has ended or is paused, whoever works on it.
     pub async fn wait_for_end(&self, id: Uuid) -> Result<ExecutionView, ProcessError> {
+        let mut heard = self.local.ends.listen(id);
         let mut seen = 0;
         loop {
             match self.store.execution_row(id).await {
@@ -201,8 +189,29 @@ impl Longhaul {
                 // Unchanged, or the database is away for a moment.
                 Ok(_) | Err(_) => {}
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            // A worker of this process tells us; of others we learn by asking.
+            tokio::select! {
+                state = heard.end() => return Ok(view::execution(id, &state)),
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            }
         }
+    }
+
+    /// Submits, and waits until the execution has ended or is paused, whoever works on it.
+    pub async fn submit_and_wait(
+        &self,
+        submission: Submission,
+    ) -> Result<ExecutionView, ProcessError> {
+        let id = Uuid::now_v7();
+        let mut heard = self.local.ends.listen(id);
+        let submitted = self.submit_as(submission, id).await?;
+        if submitted.execution_id == id {
+            tokio::select! {
+                state = heard.end() => return Ok(view::execution(id, &state)),
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+        self.wait_for_end(submitted.execution_id).await
     }
 }
 

@@ -84,6 +84,15 @@ impl Longhaul {
     /// Creates a task and requests its execution; returns at once. A known idempotency key returns
     /// what it made the first time.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
+        self.submit_as(submission, Uuid::now_v7()).await
+    }
+
+    /// The same under an id that the caller has made, so that it can listen before anything happens.
+    pub(super) async fn submit_as(
+        &self,
+        submission: Submission,
+        execution_id: Uuid,
+    ) -> Result<Submitted, SubmitError> {
         if submission.idempotency_key.as_deref() == Some("") {
             return Err(SubmitError::EmptyKey);
         }
@@ -121,8 +130,27 @@ impl Longhaul {
         };
         let key = submission.idempotency_key;
         let task = NewTask { task_id, idempotency_key: key, events };
-        let execution = NewExecution { execution_id: Uuid::now_v7(), request };
-        Ok(self.store.submit(&task, &execution, &self.actor, self.clock.now()).await?)
+        let execution = NewExecution { execution_id, request };
+        self.hand_in(&task, &execution).await
+    }
+
+    /// Queues it; or begins it at once, if the worker of this process has a slot free for it.
+    async fn hand_in(
+        &self,
+        task: &NewTask,
+        execution: &NewExecution,
+    ) -> Result<Submitted, SubmitError> {
+        let now = self.clock.now();
+        let Some(seat) = self.local.desk.reserve() else {
+            return Ok(self.store.submit(task, execution, &self.actor, now).await?);
+        };
+        let worker = seat.worker;
+        let (submitted, begun) =
+            self.store.submit_begun(task, execution, &self.actor, now, worker).await?;
+        if let Some(begun) = begun {
+            seat.take(begun);
+        }
+        Ok(submitted)
     }
 
     /// The structured task and the facts of how it came about.
@@ -136,17 +164,23 @@ impl Longhaul {
         context.priority = submission.priority;
         context.repository = repository.map(name_of);
         let source = self.source;
-        let created = ("TaskCreated", json!({"text": submission.text, "source": source}));
+        // The document itself stands in the task's row and, under its hash, in ExecutionRequested.
         let (parsed, mut events) = match &submission.task {
             Some(task) => (task.clone(), vec![("TaskCreated", json!({"source": source}))]),
-            None => (task::parse(&submission.text, &context)?, vec![created]),
+            None => {
+                let parsed = task::parse(&submission.text, &context)?;
+                let created = json!({"text": submission.text, "source": source});
+                let read = json!({"parsed_by": parsed.parsed_by, "type": parsed.task_type,
+                    "confidence": parsed.confidence});
+                (parsed, vec![("TaskCreated", created), ("TaskParsed", read)])
+            }
         };
-        events.push(("TaskParsed", json!({"task": parsed})));
+        let before = to_json(&parsed)?;
         let mut task = task::enhance(parsed, &context);
         if let Some(workflow) = &submission.workflow {
             task.workflow.clone_from(workflow);
         }
-        let known = self.workflow_list().await?;
+        let known = self.known_workflows().await?;
         let names: Vec<&str> = known.iter().map(|d| d.name.as_str()).collect();
         let verdict = task::validate(&task, &names);
         if !verdict.errors.is_empty() {
@@ -154,7 +188,10 @@ impl Longhaul {
         }
         let new = verdict.warnings.into_iter().filter(|w| !task.warnings.contains(w));
         task.warnings.extend(new.collect::<Vec<_>>());
-        events.push(("TaskEnhanced", json!({"task": task})));
+        let added = changes(&before, &to_json(&task)?);
+        if !added.is_empty() {
+            events.push(("TaskEnhanced", json!({"fields": added})));
+        }
         Ok((task, events))
     }
 
@@ -235,6 +272,15 @@ fn repository_file(path: &Path) -> Result<Option<(String, Value)>, SettingsError
         .map_err(|e| SettingsError::Value { origin: origin.clone(), problem: e.to_string() })?;
     merge(&mut layer, &value);
     Ok(Some((origin, layer)))
+}
+
+/// Names of the fields of `after` that `before` does not have, or has otherwise.
+fn changes(before: &Value, after: &Value) -> Vec<String> {
+    let fields = after.as_object().into_iter().flatten();
+    fields
+        .filter(|(key, value)| before.get(key) != Some(value))
+        .map(|(key, _)| key.clone())
+        .collect()
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<Value, SubmitError> {

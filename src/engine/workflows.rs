@@ -6,6 +6,8 @@ use crate::workflow::catalog;
 use crate::workflow::definition::{Definition, slug};
 use crate::workflow::validate::{Problem, problems};
 use serde_json::json;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Why a workflow cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +43,46 @@ pub enum WorkflowError {
     Store(#[from] StoreError),
 }
 
+/// How long the list of workflows is taken for true.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// The list of workflows, for as long as it is taken for true: many submissions share one look.
+#[derive(Default)]
+pub(super) struct Known(Mutex<Option<(Instant, Arc<[Definition]>)>>);
+
+impl Known {
+    fn fresh(&self) -> Option<Arc<[Definition]>> {
+        let known = self.lock();
+        let (since, list) = known.as_ref()?;
+        (since.elapsed() < KNOWN_FOR).then(|| Arc::clone(list))
+    }
+
+    fn keep(&self, list: Arc<[Definition]>) -> Arc<[Definition]> {
+        *self.lock() = Some((Instant::now(), Arc::clone(&list)));
+        list
+    }
+
+    fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Arc<[Definition]>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Longhaul {
-    /// Every workflow that can be asked for, sorted as: the six, then the others by name.
+    /// Every workflow that can be asked for, sorted as: the six, then the others by name. What
+    /// another process registered is seen within a second.
     pub async fn workflow_list(&self) -> Result<Vec<Definition>, WorkflowError> {
+        Ok(self.known_workflows().await?.to_vec())
+    }
+
+    /// The same, shared.
+    pub(super) async fn known_workflows(&self) -> Result<Arc<[Definition]>, WorkflowError> {
+        if let Some(known) = self.known.fresh() {
+            return Ok(known);
+        }
         let mut list = catalog::all();
         let registered = self.store.registered_workflows(None).await?;
         let others = self.workflows.iter().cloned();
@@ -53,15 +92,17 @@ impl Longhaul {
                 None => list.push(definition),
             }
         }
-        Ok(list)
+        Ok(self.known.keep(list.into()))
     }
 
     /// A workflow by name.
     pub async fn find_workflow(&self, name: &str) -> Result<Definition, WorkflowError> {
-        let list = self.workflow_list().await?;
-        let known = list.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
-        let found = list.into_iter().find(|d| d.name == name || d.name == slug(name));
-        found.ok_or(WorkflowError::Unknown { name: name.to_owned(), known })
+        let list = self.known_workflows().await?;
+        let found = list.iter().find(|d| d.name == name || d.name == slug(name));
+        found.cloned().ok_or_else(|| {
+            let known = list.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
+            WorkflowError::Unknown { name: name.to_owned(), known }
+        })
     }
 
     /// Registers a workflow in the database and gives it back with its version.
@@ -84,12 +125,13 @@ impl Longhaul {
         let data = json!({"workflow": definition.name, "version": version, "reason": reason,
             "source": self.source});
         self.record_action("WorkflowRegistered", &data).await?;
+        self.known.forget();
         Ok(Definition { version, ..definition.clone() })
     }
 
     /// Whether it can run here; every problem at once.
     pub fn judge(&self, definition: &Definition) -> Result<(), WorkflowError> {
-        let problems = problems(definition, &self.stages.kinds());
+        let problems = problems(definition, &self.kinds);
         if problems.is_empty() {
             return Ok(());
         }

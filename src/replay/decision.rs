@@ -89,7 +89,9 @@ fn is_due_in_time(state: &Execution, wish: &Command, decided: &Event, found: &Ha
 fn wishes(state: &Execution, first: &Happened, upcoming: &[&Happened]) -> Option<Vec<Command>> {
     let one = |command: Command| Some(vec![command]);
     match &first.event {
-        Event::ExecutionRequested(request) => one(Command::Request(request.clone())),
+        Event::ExecutionRequested(request) => {
+            one(Command::Request(Box::new(request.as_ref().clone())))
+        }
         Event::ExecutionClaimed { worker, fence } => {
             one(Command::Claim { worker: *worker, fence: *fence })
         }

@@ -59,11 +59,11 @@ pub struct StageInput {
     /// Number of the branch, from 1.
     pub branch: u32,
     /// The structured task.
-    pub task: Task,
+    pub task: Arc<Task>,
     /// The caller's input, an object.
     pub input: Value,
     /// Settings of the execution.
-    pub settings: RunSettings,
+    pub settings: Arc<RunSettings>,
     /// `config` of the stage.
     pub config: Value,
     /// A local path or `OWNER/NAME`.

@@ -115,7 +115,7 @@ impl Life {
             branch: self.branch,
             task: serde_json::from_value(self.task.clone()).expect("task"),
             input: json!({}),
-            settings,
+            settings: settings.into(),
             config: self.config.clone(),
             repository: self.repository.clone(),
             outputs: self.outputs.clone().into_iter().collect(),

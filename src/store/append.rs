@@ -41,11 +41,11 @@ pub struct Record {
 /// The summary columns of an execution after an append.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    status: &'static str,
-    branch: i32,
-    progress: f32,
+    pub(super) status: &'static str,
+    pub(super) branch: i32,
+    pub(super) progress: f32,
     updated_at: DateTime<Utc>,
-    started_at: Option<DateTime<Utc>>,
+    pub(super) started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
 }
 
@@ -86,7 +86,7 @@ pub struct Append {
     pub records: Vec<Record>,
     /// Hash of the last event.
     pub head_hash: [u8; 32],
-    summary: Summary,
+    pub(super) summary: Summary,
     release: bool,
     /// None: leave the queue; some: be ready, or sleep until then.
     wake: Wake,
@@ -134,6 +134,13 @@ impl Append {
         self.fence = Some(fence);
         self.release = disposition == Disposition::Release;
         self
+    }
+
+    fn wake_at(&self) -> Option<DateTime<Utc>> {
+        match self.wake {
+            Wake::At(due) => Some(due),
+            Wake::Now | Wake::Never => None,
+        }
     }
 
     fn push(&mut self, happened: &Happened, branch: u32, actor: &str) -> Result<(), StoreError> {
@@ -214,6 +221,44 @@ with input as (
 )
 select execution_id from heads";
 
+/// For one alone, see `migrations/0003_append_one.sql`.
+const APPEND_ONE: &str = r"/* append */
+select append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+                  $20, $21, $22)";
+
+async fn append_one(
+    connection: &mut PgConnection,
+    lane: i16,
+    append: &Append,
+) -> Result<bool, sqlx::Error> {
+    let Append { summary, records, .. } = append;
+    sqlx::query_scalar(APPEND_ONE)
+        .bind(append.execution_id)
+        .bind(append.expected as i64)
+        .bind((append.expected + records.len() as u64) as i64)
+        .bind(append.fence)
+        .bind(append.head_hash.as_slice())
+        .bind(summary.status)
+        .bind(summary.branch)
+        .bind(summary.progress)
+        .bind(summary.updated_at)
+        .bind(summary.started_at)
+        .bind(summary.finished_at)
+        .bind(append.release)
+        .bind(append.wake != Wake::Never)
+        .bind(append.wake_at())
+        .bind(records.iter().map(|r| r.event_id).collect::<Vec<_>>())
+        .bind(records.iter().map(|r| r.name).collect::<Vec<_>>())
+        .bind(records.iter().map(|r| r.branch as i32).collect::<Vec<_>>())
+        .bind(records.iter().map(|r| r.at).collect::<Vec<_>>())
+        .bind(records.iter().map(|r| r.actor.as_str()).collect::<Vec<_>>())
+        .bind(records.iter().map(|r| r.payload.as_str()).collect::<Vec<_>>())
+        .bind(records.iter().map(|r| r.hash.as_slice()).collect::<Vec<_>>())
+        .bind(lane)
+        .fetch_one(connection)
+        .await
+}
+
 /// Appends a batch in which no execution stands twice. Says whose head moved.
 pub(super) async fn append_batch(
     connection: &mut PgConnection,
@@ -244,6 +289,10 @@ async fn append_rows(
     lane: i16,
     batch: &[&Append],
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
+    if let [one] = batch {
+        let is_in = append_one(connection, lane, one).await?;
+        return Ok(is_in.then_some(one.execution_id).into_iter().collect());
+    }
     let mut sorted: Vec<&Append> = batch.to_vec();
     sorted.sort_by_key(|a| a.execution_id);
     let heads =
@@ -257,7 +306,7 @@ async fn append_rows(
             sorted.iter().map(|a| (a.expected + a.records.len() as u64) as i64).collect::<Vec<_>>(),
         )
         .bind(sorted.iter().map(|a| a.fence).collect::<Vec<_>>())
-        .bind(sorted.iter().map(|a| a.head_hash.to_vec()).collect::<Vec<_>>())
+        .bind(sorted.iter().map(|a| a.head_hash.as_slice()).collect::<Vec<_>>())
         .bind(sorted.iter().map(|a| a.summary.status).collect::<Vec<_>>())
         .bind(sorted.iter().map(|a| a.summary.branch).collect::<Vec<_>>())
         .bind(sorted.iter().map(|a| a.summary.progress).collect::<Vec<_>>())
@@ -266,10 +315,7 @@ async fn append_rows(
         .bind(heads(|a| a.summary.finished_at))
         .bind(sorted.iter().map(|a| a.release).collect::<Vec<_>>())
         .bind(sorted.iter().map(|a| a.wake != Wake::Never).collect::<Vec<_>>())
-        .bind(heads(|a| match a.wake {
-            Wake::At(due) => Some(due),
-            Wake::Now | Wake::Never => None,
-        }))
+        .bind(heads(Append::wake_at))
         .bind(records.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind(records.iter().map(|(_, r)| r.sequence as i64).collect::<Vec<_>>())
         .bind(records.iter().map(|(_, r)| r.event_id).collect::<Vec<_>>())
@@ -278,7 +324,7 @@ async fn append_rows(
         .bind(records.iter().map(|(_, r)| r.at).collect::<Vec<_>>())
         .bind(records.iter().map(|(_, r)| r.actor.as_str()).collect::<Vec<_>>())
         .bind(records.iter().map(|(_, r)| r.payload.as_str()).collect::<Vec<_>>())
-        .bind(records.iter().map(|(_, r)| r.hash.to_vec()).collect::<Vec<_>>())
+        .bind(records.iter().map(|(_, r)| r.hash.as_slice()).collect::<Vec<_>>())
         .bind(lane)
         .fetch_all(connection)
         .await?;

@@ -102,11 +102,7 @@ impl Lane {
                 Err(error) => {
                     let said = StoreError::from(error);
                     for entry in batch {
-                        let copy = match &said {
-                            StoreError::Unreachable(why) => StoreError::Unreachable(why.clone()),
-                            other => StoreError::Refused(other.to_string()),
-                        };
-                        let _ = entry.answer.send(Err(AppendError::Store(copy)));
+                        let _ = entry.answer.send(Err(AppendError::Store(said.again())));
                     }
                 }
             }

@@ -5,6 +5,7 @@
 use super::append::Append;
 use super::appender::Appender;
 use super::error::{AppendError, StoreError};
+use super::intake::Intake;
 use crate::clock::{Clock, SystemClock};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
@@ -47,6 +48,7 @@ impl Connect {
 pub struct Store {
     pub(super) pool: PgPool,
     appender: Appender,
+    pub(super) intake: Intake,
 }
 
 impl Store {
@@ -65,7 +67,8 @@ impl Store {
         }
         let first = rand::random_range(0..16);
         let appender = Appender::start(&pool, first, connect.lanes, connect.patience);
-        Ok(Store { pool, appender })
+        let intake = Intake::start(&pool, (first + connect.lanes as i16) % 16);
+        Ok(Store { pool, appender, intake })
     }
 
     /// Brings the schema up to date and makes the months to come. Safe to call from many processes at once.
@@ -146,7 +149,7 @@ select name from pg_settings
  where (name in ('fsync', 'full_page_writes') and setting = 'off')
     or (name = 'synchronous_commit' and setting = 'off')";
 
-async fn refuse_data_loss(pool: &PgPool) -> Result<(), StoreError> {
+pub(super) async fn refuse_data_loss(pool: &PgPool) -> Result<(), StoreError> {
     let off: Vec<String> = sqlx::query_scalar(DURABILITY).fetch_all(pool).await?;
     if off.is_empty() {
         return Ok(());

@@ -102,6 +102,15 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
+    /// The same for another caller of the same batch.
+    pub(super) fn again(&self) -> StoreError {
+        match self {
+            StoreError::Unreachable(why) => StoreError::Unreachable(why.clone()),
+            StoreError::Refused(why) => StoreError::Refused(why.clone()),
+            other => StoreError::Refused(other.to_string()),
+        }
+    }
+
     /// Whether asking again may help.
     pub fn may_pass(&self) -> bool {
         matches!(self, StoreError::Unreachable(_))

@@ -56,7 +56,22 @@ select processed as tasks_processed, completed as tasks_succeeded, failed as tas
        (select count(*) from queue where ready) as queue_depth
   from sums";
 
+const COUNT: &str = "/* count events */ select count(*) from events where type = $1";
+
+const ENDED: &str =
+    "/* count ended */ select count(*) from executions where finished_at is not null";
+
 impl Store {
+    /// Events of one name, over all executions; reads all of them.
+    pub async fn count_events(&self, name: &str) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar(COUNT).bind(name).fetch_one(&self.pool).await?)
+    }
+
+    /// Executions that have ended; reads all of them.
+    pub async fn count_ended(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar(ENDED).fetch_one(&self.pool).await?)
+    }
+
     /// Current figures.
     pub async fn metrics(&self) -> Result<Metrics, StoreError> {
         Ok(sqlx::query_as(METRICS).fetch_one(&self.pool).await?)

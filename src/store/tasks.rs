@@ -7,10 +7,13 @@ use super::append::Append;
 use super::chain::{EventHeader, GENESIS, link};
 use super::connect::Store;
 use super::error::StoreError;
-use super::queue::SET_NEEDS;
-use crate::workflow::command::Command;
+use super::executions::Loaded;
+use super::intake::{Fact, Row};
+use super::queue::Claimed;
+use crate::workflow::command::{Command, Refusal};
 use crate::workflow::decide::apply;
-use crate::workflow::event::Request;
+use crate::workflow::event::{Happened, Request};
+use crate::workflow::next::advance;
 use crate::workflow::state::Execution;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -73,41 +76,7 @@ pub struct TaskRow {
 }
 
 /// How often a submission is tried again when the database is away.
-const SUBMIT_TRIES: u32 = 5;
-
-const SUBMIT: &str = r"/* submit */
-with task as (
-    insert into tasks (task_id, idempotency_key, title, type, priority, workflow, repository, document,
-                       version, created_at)
-    select $1, $2, $3, $4, $5, $6, $7, $8::json, cardinality($9::text[]), $10
-     where cardinality($9::text[]) > 0
-    on conflict (idempotency_key) do nothing
-    returning task_id
-), go as (
-    select task_id from task union all select $1 where cardinality($9::text[]) = 0
-), task_log as (
-    insert into task_events (task_id, sequence, event_id, type, at, actor, payload, hash)
-    select go.task_id, place, event_id, type, $10, $11, payload::json, hash
-      from go, unnest($9::text[], $12::uuid[], $13::text[], $14::bytea[]) with ordinality
-           as t (type, event_id, payload, hash, place)
-), execution as (
-    insert into executions (execution_id, task_id, workflow, workflow_version, repository, title,
-        priority, requested_at, version, head_hash, status, branch, progress, updated_at)
-    select $15, task_id, $6, $16, $7, $3, $17, $10, 1, $18, 'queued', 1, 0, $10 from go
-    returning execution_id
-), lane as (
-    update lanes set sequence = sequence + 1 where lane = $19 and exists (select from execution)
-    returning lane, sequence
-), log as (
-    insert into events (execution_id, sequence, event_id, type, branch, at, actor, payload, hash,
-                        lane, lane_sequence)
-    select execution_id, 1, $20, 'ExecutionRequested', 1, $10, $11, $21::json, $18, lane, sequence
-      from execution, lane
-), queued as (
-    insert into queue (execution_id, ready, priority, wake_at)
-    select execution_id, true, $17, $10 from execution
-)
-select task_id from go";
+const SUBMIT_TRIES: u32 = 8;
 
 const REPEATED: &str = r"/* repeated submission */
 select t.task_id, e.execution_id
@@ -129,7 +98,39 @@ impl Store {
         actor: &str,
         now: DateTime<Utc>,
     ) -> Result<Submitted, StoreError> {
-        self.submit_row(Some(task), execution, actor, now).await
+        let (_, first) = request(execution, actor, now)?;
+        self.submit_row(row(Some(task), execution, actor, now, first)).await
+    }
+
+    /// The same, and `worker` has the execution from its first row: what it may do at once is part of
+    /// the submission. None beside it: nothing can be done at once, or the key is known; then it is
+    /// queued as ever.
+    pub async fn submit_begun(
+        &self,
+        task: &NewTask,
+        execution: &NewExecution,
+        actor: &str,
+        now: DateTime<Utc>,
+        worker: Uuid,
+    ) -> Result<(Submitted, Option<Begun>), StoreError> {
+        let (mut state, first) = request(execution, actor, now)?;
+        if first.need.is_some() {
+            // Whether the worker may run it is for a claim to judge.
+            let row = row(Some(task), execution, actor, now, first);
+            return Ok((self.submit_row(row).await?, None));
+        }
+        let claimed = Claimed { execution_id: execution.execution_id, fence: Uuid::new_v4() };
+        let mut row = row(Some(task), execution, actor, now, first);
+        let happened = begin(&mut state, claimed, worker, now)?;
+        if !state.is_anything_running() {
+            return Ok((self.submit_row(row).await?, None));
+        }
+        row.hold(&state, &happened, claimed, worker)?;
+        let head_hash = row.head_hash;
+        let submitted = self.submit_row(row).await?;
+        let is_ours = submitted.execution_id == execution.execution_id && !submitted.repeated;
+        let loaded = Loaded { execution_id: execution.execution_id, state, head_hash };
+        Ok((submitted, is_ours.then_some(Begun { claimed, loaded, happened })))
     }
 
     /// Requests a further execution of a task that exists.
@@ -139,87 +140,42 @@ impl Store {
         actor: &str,
         now: DateTime<Utc>,
     ) -> Result<Submitted, StoreError> {
-        self.submit_row(None, execution, actor, now).await
+        let (_, first) = request(execution, actor, now)?;
+        self.submit_row(row(None, execution, actor, now, first)).await
     }
 
-    async fn submit_row(
-        &self,
-        task: Option<&NewTask>,
-        execution: &NewExecution,
-        actor: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Submitted, StoreError> {
-        let mut tries = 0;
-        loop {
-            let error = match self.try_submit(task, execution, actor, now).await {
-                Err(error) if error.may_pass() && tries < SUBMIT_TRIES => error,
-                other => return other,
-            };
-            tries += 1;
+    /// Tries again while the database is away. The answer may have been lost after the commit: what is
+    /// in is not sent again, and what a look cannot tell is looked up again.
+    async fn submit_row(&self, row: Row) -> Result<Submitted, StoreError> {
+        let (task_id, execution_id) = (row.task_id, row.execution_id);
+        let done = Submitted { task_id, execution_id, repeated: false };
+        let mut error = match self.intake.submit(row.clone()).await {
+            Ok(is_made) => return self.made(is_made, &row).await,
+            Err(error) => error,
+        };
+        for _ in 0..SUBMIT_TRIES {
+            match self.execution_row(execution_id).await {
+                Ok(_) => return Ok(done),
+                Err(StoreError::NotFound { .. }) if !error.may_pass() => return Err(error),
+                Err(StoreError::NotFound { .. }) => match self.intake.submit(row.clone()).await {
+                    Ok(is_made) => return self.made(is_made, &row).await,
+                    Err(again) => error = again,
+                },
+                Err(_) => {}
+            }
             tracing::warn!(%error, "the submission is looked up, and tried again");
             tokio::time::sleep(Duration::from_millis(300)).await;
-            // The answer may have been lost after the commit: what is in is not sent again.
-            if let Ok(row) = self.execution_row(execution.execution_id).await {
-                let (task_id, execution_id) = (row.task_id, row.execution_id);
-                return Ok(Submitted { task_id, execution_id, repeated: false });
-            }
         }
+        Err(error)
     }
 
-    async fn try_submit(
-        &self,
-        task: Option<&NewTask>,
-        execution: &NewExecution,
-        actor: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Submitted, StoreError> {
-        let request = &execution.request;
-        let append = first_append(execution, actor, now)?;
-        let first = &append.records[0];
-        let log = task.map(|t| task_log(t, actor, now)).transpose()?.unwrap_or_default();
-        let text =
-            |field: &str| request.task.get(field).and_then(Value::as_str).unwrap_or_default();
-        let submit = sqlx::query_scalar(SUBMIT)
-            .bind(request.task_id)
-            .bind(task.and_then(|t| t.idempotency_key.as_deref()))
-            .bind(text("title"))
-            .bind(text("type"))
-            .bind(text("priority"))
-            .bind(&request.definition.name)
-            .bind(&request.repository)
-            .bind(request.task.to_string())
-            .bind(log.iter().map(|l| l.name).collect::<Vec<_>>())
-            .bind(now)
-            .bind(actor)
-            .bind(log.iter().map(|l| l.event_id).collect::<Vec<_>>())
-            .bind(log.iter().map(|l| l.payload.as_str()).collect::<Vec<_>>())
-            .bind(log.iter().map(|l| l.hash.to_vec()).collect::<Vec<_>>())
-            .bind(execution.execution_id)
-            .bind(request.definition.version as i32)
-            .bind(i16::from(request.priority))
-            .bind(first.hash.to_vec())
-            .bind(rand::random_range(0..16_i16))
-            .bind(first.event_id)
-            .bind(&first.payload);
-        let execution_id = execution.execution_id;
-        let made: Option<Uuid> = match append.need.as_deref().filter(|n| !n.is_empty()) {
-            None => submit.fetch_optional(&self.pool).await?,
-            Some(need) => {
-                let mut transaction = self.pool.begin().await?;
-                let made = submit.fetch_optional(&mut *transaction).await?;
-                sqlx::query(SET_NEEDS)
-                    .bind(vec![execution_id])
-                    .bind(vec![need])
-                    .execute(&mut *transaction)
-                    .await?;
-                transaction.commit().await?;
-                made
-            }
-        };
-        if let Some(task_id) = made {
+    /// What a submission led to; a known idempotency key leads to what it made the first time.
+    async fn made(&self, is_made: bool, row: &Row) -> Result<Submitted, StoreError> {
+        if is_made {
+            let (task_id, execution_id) = (row.task_id, row.execution_id);
             return Ok(Submitted { task_id, execution_id, repeated: false });
         }
-        let key = task.and_then(|t| t.idempotency_key.as_deref()).unwrap_or_default();
+        let key = row.idempotency_key.as_deref().unwrap_or_default();
         self.submission(key).await?.ok_or_else(|| {
             StoreError::Refused(format!("the task with idempotency key `{key}` has no execution"))
         })
@@ -238,30 +194,100 @@ impl Store {
     }
 }
 
-fn first_append(
+/// An execution that a submission has begun for a worker.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The proof that it is the worker's.
+    pub claimed: Claimed,
+    /// How it stands.
+    pub loaded: Loaded,
+    /// What the worker has done, the first starts among it.
+    pub happened: Vec<Happened>,
+}
+
+/// The request, decided: the state after it, and what is to be stored.
+fn request(
     execution: &NewExecution,
     actor: &str,
     now: DateTime<Utc>,
-) -> Result<Append, StoreError> {
+) -> Result<(Execution, Append), StoreError> {
     let mut state = Execution::default();
     let command = Command::Request(Box::new(execution.request.clone()));
-    let happened =
-        apply(&mut state, now, &command).map_err(|e| StoreError::Refused(e.to_string()))?;
-    Append::new(execution.execution_id, &state, &happened, GENESIS, actor, now)
+    let happened = apply(&mut state, now, &command).map_err(refused)?;
+    let first = Append::new(execution.execution_id, &state, &happened, GENESIS, actor, now)?;
+    Ok((state, first))
 }
 
-struct TaskRecord {
-    name: &'static str,
-    event_id: Uuid,
-    payload: String,
-    hash: [u8; 32],
+fn refused(refusal: Refusal) -> StoreError {
+    StoreError::Refused(refusal.to_string())
 }
 
-fn task_log(
-    task: &NewTask,
+/// What a worker would do first.
+fn begin(
+    state: &mut Execution,
+    claimed: Claimed,
+    worker: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Vec<Happened>, StoreError> {
+    let claim = Command::Claim { worker, fence: claimed.fence };
+    let mut happened = apply(state, now, &claim).map_err(refused)?;
+    happened.extend(advance(state, now).map_err(refused)?);
+    Ok(happened)
+}
+
+fn row(
+    task: Option<&NewTask>,
+    execution: &NewExecution,
     actor: &str,
     now: DateTime<Utc>,
-) -> Result<Vec<TaskRecord>, StoreError> {
+    first: Append,
+) -> Row {
+    let asked = &execution.request;
+    let text =
+        |field: &str| asked.task.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Row {
+        task_id: asked.task_id,
+        idempotency_key: task.and_then(|t| t.idempotency_key.clone()),
+        title: text("title"),
+        task_type: text("type"),
+        task_priority: text("priority"),
+        workflow: asked.definition.name.clone(),
+        workflow_version: asked.definition.version as i32,
+        repository: asked.repository.clone(),
+        document: asked.task.to_string(),
+        at: now,
+        actor: actor.to_owned(),
+        facts: task.map(|t| facts(t, actor, now)).unwrap_or_default(),
+        execution_id: execution.execution_id,
+        rank: i16::from(asked.priority),
+        need: first.need.filter(|need| !need.is_empty()),
+        records: first.records,
+        head_hash: first.head_hash,
+        summary: first.summary,
+        holder: None,
+    }
+}
+
+impl Row {
+    /// Adds what the worker that holds it from the beginning has done.
+    fn hold(
+        &mut self,
+        state: &Execution,
+        happened: &[Happened],
+        claimed: Claimed,
+        worker: Uuid,
+    ) -> Result<(), StoreError> {
+        let actor = format!("worker:{worker}");
+        let (id, before) = (self.execution_id, self.head_hash);
+        let more = Append::new(id, state, happened, before, &actor, self.at)?;
+        self.records.extend(more.records);
+        (self.head_hash, self.summary) = (more.head_hash, more.summary);
+        self.holder = Some((worker, claimed.fence));
+        Ok(())
+    }
+}
+
+fn facts(task: &NewTask, actor: &str, now: DateTime<Utc>) -> Vec<Fact> {
     let mut before = GENESIS;
     let mut log = Vec::with_capacity(task.events.len());
     for (index, (name, data)) in task.events.iter().enumerate() {
@@ -272,7 +298,7 @@ fn task_log(
         let (stream, sequence) = (task.task_id, index as u64 + 1);
         let header = EventHeader { stream, sequence, event_id, at: now, branch: 1, actor };
         before = link(&before, &header, &payload);
-        log.push(TaskRecord { name, event_id, payload, hash: before });
+        log.push(Fact { name, event_id, payload, hash: before });
     }
-    Ok(log)
+    log
 }

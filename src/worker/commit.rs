@@ -57,8 +57,12 @@ impl Stream {
         worker: Uuid,
     ) -> Result<Self, StoreError> {
         let loaded = shared.store.load(claimed.execution_id).await?;
-        let actor = format!("worker:{worker}");
-        Ok(Stream { shared, claimed, actor, loaded, is_released: false })
+        Ok(Stream::of(shared, claimed, worker, loaded))
+    }
+
+    /// The stream as its submitter has left it.
+    pub(super) fn of(shared: Arc<Shared>, claimed: Claimed, worker: Uuid, loaded: Loaded) -> Self {
+        Stream { shared, claimed, actor: format!("worker:{worker}"), loaded, is_released: false }
     }
 
     pub(super) fn state(&self) -> &Execution {

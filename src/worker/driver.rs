@@ -5,11 +5,11 @@
 
 use super::attempt::Attempt;
 use super::commit::{CommitError, Mode, Stream};
-use super::inputs::{kind_of, stage_input};
+use super::inputs::{Briefing, kind_of};
 use super::recorder::{Ended, FromAttempt, Message, ToDriver};
 use super::{Note, Shared, Stops};
 use crate::stages::{Mapped, StageExecutor, StageOutcome, tidy_up};
-use crate::store::Claimed;
+use crate::store::{Begun, Claimed};
 use crate::workflow::command::Command;
 use crate::workflow::event::{Cost, Event, Happened};
 use crate::workflow::failure::{ErrorKind, Failure};
@@ -34,6 +34,7 @@ pub(super) struct Driver {
     /// Attempts under way, by stage and number: a stage may be reopened while an older attempt of it
     /// is still being cut off.
     running: HashMap<(String, u32), CancellationToken>,
+    briefing: Option<Briefing>,
 }
 
 /// An execution that could not be worked on is not taken up again before this.
@@ -55,22 +56,44 @@ impl Driver {
     ) -> Self {
         let (sender, reports) = mpsc::channel(64);
         let running = HashMap::new();
-        Driver { shared, worker, claimed, notes, stops, sender, reports, running }
+        Driver { shared, worker, claimed, notes, stops, sender, reports, running, briefing: None }
     }
 
     /// Drives until the execution is let go of or lost.
     pub(super) async fn run(mut self) {
         let id = self.claimed.execution_id;
-        let mut stream =
-            match Stream::open(Arc::clone(&self.shared), self.claimed, self.worker).await {
-                Ok(stream) => stream,
-                Err(error) => {
-                    tracing::error!(execution.id = %id, %error, "the execution cannot be loaded");
-                    return self.give_back().await;
-                }
-            };
-        let Err(error) = self.drive(&mut stream).await else {
-            if stream.state().outcome == Some(Outcome::Completed) {
+        match Stream::open(Arc::clone(&self.shared), self.claimed, self.worker).await {
+            Ok(mut stream) => {
+                let claimed = self.take_over(&mut stream).await;
+                self.see_through(stream, claimed).await;
+            }
+            Err(error) => {
+                tracing::error!(execution.id = %id, %error, "the execution cannot be loaded");
+                self.give_back().await;
+            }
+        }
+    }
+
+    /// Drives what its submitter has begun for us.
+    pub(super) async fn run_begun(mut self, begun: Begun) {
+        let shared = Arc::clone(&self.shared);
+        let stream = Stream::of(shared, self.claimed, self.worker, begun.loaded);
+        self.begin(&stream, &begun.happened);
+        self.see_through(stream, Ok(())).await;
+    }
+
+    async fn see_through(mut self, mut stream: Stream, claimed: Next) {
+        let id = self.claimed.execution_id;
+        let driven = match claimed {
+            Ok(()) => self.drive(&mut stream).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = driven else {
+            let state = stream.state();
+            if state.outcome.is_some() || state.pause.is_some() {
+                self.shared.local.ends.tell(id, state);
+            }
+            if state.outcome == Some(Outcome::Completed) {
                 tidy_up(&self.shared.home, id).await;
             }
             return;
@@ -95,16 +118,16 @@ impl Driver {
         }
     }
 
-    async fn drive(&mut self, stream: &mut Stream) -> Next {
+    async fn take_over(&mut self, stream: &mut Stream) -> Next {
         let claim = Command::Claim { worker: self.worker, fence: self.claimed.fence };
         match self.commit(stream, Some(&claim)).await {
-            Ok(()) => {}
             // It ended before we began: there is nothing to do but to let go of it.
-            Err(CommitError::Refused(_)) => {
-                return stream.commit(None, Mode::LetGo).await.map(drop);
-            }
-            Err(error) => return Err(error),
+            Err(CommitError::Refused(_)) => stream.commit(None, Mode::LetGo).await.map(drop),
+            other => other,
         }
+    }
+
+    async fn drive(&mut self, stream: &mut Stream) -> Next {
         while !stream.is_released() {
             if self.running.is_empty() {
                 // Nothing runs, yet it was kept: a stop came in between. Let go of it.
@@ -122,6 +145,7 @@ impl Driver {
                 Some(Note::Version(version)) = self.notes.recv() => {
                     if version > stream.state().version {
                         stream.reload().await?;
+                        self.briefing = None;
                         self.commit(stream, None).await?;
                     }
                 }
@@ -152,6 +176,9 @@ impl Driver {
     /// Starts the attempts whose starts are durable now, and ends those that were cut off by what
     /// happened to another stage.
     fn begin(&mut self, stream: &Stream, happened: &[Happened]) {
+        if self.briefing.is_none() {
+            self.briefing = Some(Briefing::of(self.claimed.execution_id, stream.state()));
+        }
         for h in happened {
             match &h.event {
                 Event::StageStarted { stage, .. } => self.start(stream, stage, false),
@@ -168,6 +195,7 @@ impl Driver {
 
     fn start(&mut self, stream: &Stream, name: &str, resumed: bool) {
         let Some(stage) = stream.state().stage(name) else { return };
+        let Some(briefing) = &self.briefing else { return };
         let driver = ToDriver {
             stage: name.to_owned(),
             attempt: stage.attempts,
@@ -176,7 +204,7 @@ impl Driver {
         let stop = CancellationToken::new();
         self.running.insert((name.to_owned(), stage.attempts), stop.clone());
         let now = self.shared.clock.now();
-        match stage_input(stream.state(), self.claimed.execution_id, stage, resumed, now) {
+        match briefing.input(stream.state(), stage, resumed, now) {
             Ok(input) => {
                 let kind = kind_of(stream.state(), name);
                 let executor = self.executor(stream, name, &kind);

@@ -1,4 +1,5 @@
-//! What an attempt is told, put together from the state of its execution.
+//! What attempts are told, put together from the state of their execution. What is the same for all of
+//! them is read once.
 
 use crate::config::run::RunSettings;
 use crate::stages::StageInput;
@@ -13,43 +14,63 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The input of the current attempt of a stage.
-pub(super) fn stage_input(
-    state: &Execution,
+/// What the attempts of one execution share.
+pub(super) struct Briefing {
     execution_id: Uuid,
-    stage: &Stage,
-    resumed: bool,
-    now: DateTime<Utc>,
-) -> Result<StageInput, Failure> {
-    let (request, definition) = definitions(state, stage)?;
-    Ok(StageInput {
-        execution_id,
-        task_id: request.task_id,
-        workflow: request.definition.name.clone(),
-        stage: stage.name.clone(),
-        attempt: stage.attempts,
-        repair_loop: state.loops,
-        branch: state.branch,
-        task: task(request)?,
-        input: request.input.clone(),
-        settings: settings(request)?,
-        config: definition.config.clone(),
-        repository: request.repository.clone(),
-        outputs: state.stages.outputs().clone(),
-        kinds: Arc::clone(state.stages.graph().kinds()),
-        feedback: stage.feedback.clone(),
-        last_error: stage.last_error.clone(),
-        memo: stage.memo.clone(),
-        signals: stage.signals.clone(),
-        resumed,
-        begun_at: stage.started_at,
-        timeout: timeout(state, stage, definition, now),
-        item: None,
-        inactivity: definition.inactivity_ms.map(Duration::from_millis),
-        origin: request.origin.as_ref().map(|o| o.execution_id),
-        what_if: state.is_what_if(),
-        budget_usd: request.limits.cost_usd.map(|limit| (limit - state.cost.usd).max(0.0)),
-    })
+    task: Result<Arc<Task>, Failure>,
+    settings: Result<Arc<RunSettings>, Failure>,
+}
+
+impl Briefing {
+    /// Reads what the execution was asked for with. To be read anew after a rewind.
+    pub(super) fn of(execution_id: Uuid, state: &Execution) -> Self {
+        let unborn = || Failure::new(ErrorKind::Permanent, "the execution has no request");
+        let request = || state.request.as_deref().ok_or_else(unborn);
+        Briefing {
+            execution_id,
+            task: request().and_then(task).map(Arc::new),
+            settings: request().and_then(settings).map(Arc::new),
+        }
+    }
+
+    /// The input of the current attempt of a stage.
+    pub(super) fn input(
+        &self,
+        state: &Execution,
+        stage: &Stage,
+        resumed: bool,
+        now: DateTime<Utc>,
+    ) -> Result<StageInput, Failure> {
+        let (request, definition) = definitions(state, stage)?;
+        Ok(StageInput {
+            execution_id: self.execution_id,
+            task_id: request.task_id,
+            workflow: request.definition.name.clone(),
+            stage: stage.name.clone(),
+            attempt: stage.attempts,
+            repair_loop: state.loops,
+            branch: state.branch,
+            task: self.task.clone()?,
+            input: request.input.clone(),
+            settings: self.settings.clone()?,
+            config: definition.config.clone(),
+            repository: request.repository.clone(),
+            outputs: state.stages.outputs().clone(),
+            kinds: Arc::clone(state.stages.graph().kinds()),
+            feedback: stage.feedback.clone(),
+            last_error: stage.last_error.clone(),
+            memo: stage.memo.clone(),
+            signals: stage.signals.clone(),
+            resumed,
+            begun_at: stage.started_at,
+            timeout: timeout(state, stage, definition, now),
+            item: None,
+            inactivity: definition.inactivity_ms.map(Duration::from_millis),
+            origin: request.origin.as_ref().map(|o| o.execution_id),
+            what_if: state.is_what_if(),
+            budget_usd: request.limits.cost_usd.map(|limit| (limit - state.cost.usd).max(0.0)),
+        })
+    }
 }
 
 /// The kind of a stage.

@@ -8,6 +8,7 @@ mod commit;
 mod driver;
 mod inputs;
 mod lease;
+mod local;
 mod log_buffer;
 mod recorder;
 
@@ -17,11 +18,13 @@ mod upkeep;
 use crate::clock::Clock;
 use crate::config::home::Home;
 use crate::stages::Registry;
-use crate::store::{Claimed, Registration, Store, StoreError};
+use crate::store::{Begun, Claimed, Registration, Store, StoreError};
 use crate::workflow::resources::{Offer, meets};
 use driver::Driver;
 use lease::{Beat, Lease, LockFile};
+pub use local::Local;
 use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -76,7 +79,30 @@ pub(crate) struct Shared {
     pub(crate) home: Home,
     /// What this worker offers.
     pub(crate) offer: Offer,
+    pub(crate) local: Local,
 }
+
+/// The signs of life of a worker. They end when this is dropped.
+struct Beats {
+    results: mpsc::Receiver<Beat>,
+    _task: JoinSet<()>,
+}
+
+/// A look into the queue that is under way.
+struct Claiming<'a> {
+    room: usize,
+    answer: Pin<Box<dyn Future<Output = Vec<Claimed>> + Send + 'a>>,
+}
+
+async fn answer_of(claiming: &mut Option<Claiming<'_>>) -> Vec<Claimed> {
+    match claiming {
+        Some(claiming) => claiming.answer.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Executions that are taken at once.
+const CLAIMS_MAX: usize = 100;
 
 /// A process's share of the work.
 pub struct Worker {
@@ -116,10 +142,12 @@ impl Worker {
         stages: Registry,
         clock: Arc<dyn Clock>,
         home: Home,
+        local: Local,
         options: WorkerOptions,
     ) -> Self {
         let offer = options.offer.clone();
-        Worker { shared: Arc::new(Shared { store, stages, clock, home, offer }), options }
+        let shared = Shared { store, stages, clock, home, offer, local };
+        Worker { shared: Arc::new(shared), options }
     }
 
     /// Works until `stop` fires and its attempts have ended or are cut off. A lost lease begins a
@@ -161,6 +189,7 @@ impl Worker {
         tracing::info!(worker.id = %id, worker.name = %self.options.name, "worker registered");
         let lease = Lease::new(&self.shared.store, registration, &self.options);
         let ending = self.work(id, lease, stop).await;
+        self.shared.local.desk.close(id);
         if matches!(ending, Ending::Stopped) {
             // Whatever it still held is queued by this, not left to a sweep.
             let freed = self.shared.store.bury_worker(id, true).await?;
@@ -169,18 +198,26 @@ impl Worker {
         Ok(ending)
     }
 
-    async fn work(&self, id: Uuid, mut lease: Lease, stop: &CancellationToken) -> Ending {
+    async fn work(&self, id: Uuid, lease: Lease, stop: &CancellationToken) -> Ending {
         let stops = Stops::default();
         let mut drivers = Drivers { needs: vec![String::new()], ..Drivers::default() };
-        let mut beat = tokio::time::interval(self.options.heartbeat);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut beats = self.keep_beating(lease, stops.drain.clone());
+        let mut begun = self.open_desk(id);
         let mut next_claim = Instant::now();
+        let mut claiming: Option<Claiming<'_>> = None;
+        // Whether the last look into the queue found less than there was room for.
+        let mut is_queue_empty = false;
         let mut deadline: Option<Instant> = None;
         loop {
             let is_draining = deadline.is_some();
-            let has_room = drivers.held.len() < self.options.slots;
+            let free = self.options.slots.saturating_sub(drivers.held.len());
+            let asked = claiming.as_ref().map_or(0, |c| c.room);
+            let offered =
+                if is_queue_empty && !is_draining { free.saturating_sub(asked) } else { 0 };
+            let reserved = self.shared.local.desk.offer(id, offered);
+            let has_room = free > reserved && claiming.is_none();
             tokio::select! {
-                _ = beat.tick() => match lease.beat(is_draining).await {
+                Some(beat) = beats.results.recv() => match beat {
                     Beat::Alive(versions) => {
                         let stranded = drivers.tell(&versions);
                         self.free_stranded(id, &stranded).await;
@@ -196,11 +233,22 @@ impl Worker {
                 Some(ended) = drivers.tasks.join_next_with_id(), if !drivers.tasks.is_empty() => {
                     drivers.forget(ended);
                 }
+                Some(handover) = begun.recv() => {
+                    self.drive_begun(id, handover, &mut drivers, &stops);
+                }
                 () = tokio::time::sleep_until(next_claim), if has_room && !is_draining => {
-                    for claimed in self.claim(id, &drivers).await {
+                    // While we take, submissions of this process may have the other half.
+                    let room = (free - reserved).div_ceil(2).min(CLAIMS_MAX);
+                    let answer = Box::pin(self.claim(id, room, drivers.needs.clone()));
+                    claiming = Some(Claiming { room, answer });
+                    next_claim = Instant::now() + self.options.poll;
+                }
+                claimed = answer_of(&mut claiming), if claiming.is_some() => {
+                    let room = claiming.take().map_or(0, |c| c.room);
+                    is_queue_empty = claimed.len() < room;
+                    for claimed in claimed {
                         self.drive(id, claimed, &mut drivers, &stops);
                     }
-                    next_claim = Instant::now() + self.options.poll;
                 }
                 () = stop.cancelled(), if !is_draining => {
                     stops.drain.cancel();
@@ -211,17 +259,35 @@ impl Worker {
                     stops.halt.cancel();
                 }
             }
-            if deadline.is_some() && drivers.tasks.is_empty() {
+            if deadline.is_some() && drivers.tasks.is_empty() && claiming.is_none() {
                 return Ending::Stopped;
             }
         }
     }
 
+    /// Gives signs of life beside the loop, so that nothing in it can hold them up.
+    fn keep_beating(&self, mut lease: Lease, drain: CancellationToken) -> Beats {
+        let (sender, results) = mpsc::channel(1);
+        let mut ticks = tokio::time::interval(self.options.heartbeat);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            loop {
+                ticks.tick().await;
+                let beat = lease.beat(drain.is_cancelled()).await;
+                let is_lost = matches!(beat, Beat::Lost);
+                if sender.send(beat).await.is_err() || is_lost {
+                    return;
+                }
+            }
+        });
+        Beats { results, _task: task }
+    }
+
     /// An answer that is lost may have given us executions; the beats will tell.
-    async fn claim(&self, id: Uuid, drivers: &Drivers) -> Vec<Claimed> {
-        let room = (self.options.slots - drivers.held.len()).min(100);
+    async fn claim(&self, id: Uuid, room: usize, needs: Vec<String>) -> Vec<Claimed> {
         let now = self.shared.clock.now();
-        let call = self.shared.store.claim_for(id, room, self.options.only, &drivers.needs, now);
+        let call = self.shared.store.claim_for(id, room, self.options.only, &needs, now);
         match tokio::time::timeout(self.options.lease / 6, call).await {
             Ok(Ok(claimed)) => claimed,
             Ok(Err(error)) => {
@@ -258,11 +324,33 @@ impl Worker {
     }
 
     fn drive(&self, id: Uuid, claimed: Claimed, drivers: &mut Drivers, stops: &Stops) {
-        let (notes, receiver) = mpsc::channel(16);
-        let driver = Driver::new(Arc::clone(&self.shared), id, claimed, receiver, stops.clone());
-        drivers.held.insert(claimed.execution_id, Held { fence: claimed.fence, notes });
+        let driver = self.driver(id, claimed, drivers, stops);
         let task = drivers.tasks.spawn(driver.run());
         drivers.by_task.insert(task.id(), claimed);
+    }
+
+    /// Goes on with what a submission of this process has begun.
+    fn drive_begun(&self, id: Uuid, begun: Begun, drivers: &mut Drivers, stops: &Stops) {
+        let claimed = begun.claimed;
+        let driver = self.driver(id, claimed, drivers, stops);
+        let task = drivers.tasks.spawn(driver.run_begun(begun));
+        drivers.by_task.insert(task.id(), claimed);
+        self.shared.local.desk.counted(id);
+    }
+
+    fn driver(&self, id: Uuid, claimed: Claimed, drivers: &mut Drivers, stops: &Stops) -> Driver {
+        let (notes, receiver) = mpsc::channel(16);
+        drivers.held.insert(claimed.execution_id, Held { fence: claimed.fence, notes });
+        Driver::new(Arc::clone(&self.shared), id, claimed, receiver, stops.clone())
+    }
+
+    /// Submissions of this process may begin with us, unless we are here for one execution only.
+    fn open_desk(&self, id: Uuid) -> mpsc::UnboundedReceiver<Begun> {
+        let (hands, begun) = mpsc::unbounded_channel();
+        if self.options.only.is_none() {
+            self.shared.local.desk.open(id, hands);
+        }
+        begun
     }
 
     /// Waits for every driver to end.

@@ -10,6 +10,7 @@ use super::state::{Signal, Stage};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Who asked for something, and why; part of every event that a person or a program caused.
@@ -121,7 +122,7 @@ fn is_false(value: &bool) -> bool {
 #[serde(tag = "type")]
 pub enum Event {
     /// It exists from here.
-    ExecutionRequested(Box<Request>),
+    ExecutionRequested(Arc<Request>),
     /// A worker took it; from now on only appends that prove `fence` count as the worker's.
     ExecutionClaimed { worker: Uuid, fence: Uuid },
     /// An attempt began; durable before the stage runs.

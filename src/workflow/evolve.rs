@@ -124,11 +124,11 @@ fn on(state: &mut Execution, stage: &str, change: impl FnOnce(&mut Stage)) {
     }
 }
 
-fn requested(state: &mut Execution, request: &Request, at: DateTime<Utc>) {
+fn requested(state: &mut Execution, request: &Arc<Request>, at: DateTime<Utc>) {
     state.branch = 1;
     state.requested_at = Some(at);
     state.stages = Stages::of(&request.definition);
-    state.request = Some(Box::new(request.clone()));
+    state.request = Some(Arc::clone(request));
     for carried in request.origin.iter().flat_map(|o| &o.stages) {
         on(state, &carried.name, |s| s.clone_from(carried));
     }
@@ -206,6 +206,7 @@ fn rewound(state: &mut Execution, branch: u32, set: &Value, reset: &[String]) {
     state.pause = None;
     reset_stages(state, reset);
     if let Some(request) = state.request.as_mut().filter(|_| !set.is_null()) {
+        let request = Arc::make_mut(request);
         merge(&mut request.settings, set);
         // The one limit that is a setting too; the definition's were pinned with the request.
         if let Some(limit) = set.pointer("/limits/cost_usd") {

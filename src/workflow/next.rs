@@ -363,7 +363,7 @@ mod tests {
     fn time_that_is_left_never_falls_below_nothing() {
         let mut state = execution();
         if let Some(request) = &mut state.request {
-            request.definition.deadline_ms = Some(1_000);
+            std::sync::Arc::make_mut(request).definition.deadline_ms = Some(1_000);
         }
         state.active_ms = 400;
         assert_eq!(remaining_ms(&state), 600);
@@ -376,7 +376,7 @@ mod tests {
     fn ten_thousand_stages_run_to_their_end() {
         let now = DateTime::UNIX_EPOCH;
         let stages = (0..10_000).map(|i| StageDefinition::new(format!("s{i}"), "x")).collect();
-        let mut request = *execution().request.expect("a request");
+        let mut request = std::sync::Arc::unwrap_or_clone(execution().request.expect("a request"));
         request.definition = Definition::new("long", stages);
         let mut state = Execution::default();
         apply(&mut state, now, &Command::Request(Box::new(request))).expect("requested");

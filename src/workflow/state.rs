@@ -269,7 +269,7 @@ pub struct Execution {
     /// Sequence of the last event folded; 0 before the first.
     pub version: u64,
     /// What it was asked for with; `None` before its first event.
-    pub request: Option<Box<Request>>,
+    pub request: Option<Arc<Request>>,
     /// The current branch, from 1.
     pub branch: u32,
     /// Its stages, in the order of the definition.

@@ -167,8 +167,8 @@ async fn a_late_end_of_a_cut_off_attempt_does_not_disturb_the_next_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_execution_that_its_worker_does_not_know_of_is_queued_again() {
     let database = TestDatabase::new().await;
-    let builder = database.builder().stage("ok", Fake::ok());
-    let engine = builder.workflow(row("single", &["ok"])).build().await.expect("an engine");
+    let builder = || database.builder().stage("ok", Fake::ok()).workflow(row("single", &["ok"]));
+    let engine = builder().build().await.expect("an engine");
     // It looks into the queue once, when there is nothing in it, and not again for an hour.
     let forgetful = Working::with(&engine, |o| o.poll = Duration::from_secs(3_600));
     let worker = eventually("the worker has beaten for a while, and so has looked", || async {
@@ -177,7 +177,9 @@ async fn an_execution_that_its_worker_does_not_know_of_is_queued_again() {
         (lived > chrono::TimeDelta::milliseconds(350)).then_some(worker.worker_id)
     })
     .await;
-    let id = submit(&engine, "single").await;
+    // By another process: a submission of this one would begin with the worker at once.
+    let elsewhere = builder().build().await.expect("another engine");
+    let id = submit(&elsewhere, "single").await;
     let claimed = engine.store().claim(worker, 1, None, chrono::Utc::now()).await.expect("claimed");
     assert_eq!(claimed.len(), 1, "in its name, but it never hears of it");
     eventually("the worker lets go of it", || async {

@@ -109,10 +109,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bench",
+        &["clock", "config", "engine", "stages", "store", "task", "view", "worker", "workflow"],
+    ),
+    (
         "cli",
         &[
             "archive",
             "audit",
+            "bench",
             "clients",
             "clock",
             "config",

@@ -418,3 +418,35 @@ async fn an_idempotency_key_returns_the_first_execution() {
     assert_eq!((first.repeated, second.repeated), (false, true));
     assert_eq!(first.execution_id, second.execution_id);
 }
+
+/// With a poll of a minute only the first look into the queue is made in time: whatever is done
+/// after it was begun by its submission.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_beside_a_free_worker_begins_at_once() {
+    let database = TestDatabase::new().await;
+    let builder = database.builder_with(&[("LONGHAUL_POLL_MS", "60000")]);
+    let builder = builder.stage("one", Fake::ok()).workflow(row("single", &["one"]));
+    let engine = builder.build().await.expect("an engine");
+    let working = Working::start(&engine);
+    let id = eventually("the worker offers its slots", || async {
+        let id = submit(&engine, "single").await;
+        let held = engine.state(id).await.ok()?.worker.is_some();
+        held.then_some(id)
+    })
+    .await;
+    let view = engine.wait_for_end(id).await.expect("an end");
+    assert_eq!(view.status, Status::Completed);
+    let expected = [
+        "ExecutionRequested",
+        "ExecutionClaimed",
+        "StageStarted one",
+        "StageSucceeded one",
+        "ExecutionCompleted",
+    ];
+    let events = history(&engine, id).await;
+    assert_eq!(names(&events), expected);
+    let place = |n: usize| (events[n].lane, events[n].lane_sequence);
+    let (lane, first) = place(0);
+    assert_eq!([place(1), place(2)], [(lane, first + 1), (lane, first + 2)], "one statement");
+    working.end().await;
+}

@@ -13,6 +13,7 @@ use crate::workflow::state::{Execution, Outcome, StageState};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A stream explains itself, so what it was asked for with must be readable for ever.
@@ -22,7 +23,7 @@ pub(super) fn request(request: &Request) -> Result<Vec<Event>, Refusal> {
     if let Some((name, _)) = parts.into_iter().find(|(_, part)| is_too_deep(part)) {
         return Err(Refusal::NotNow(too_deep(&format!("`{name}` of the execution"))));
     }
-    Ok(vec![Event::ExecutionRequested(Box::new(request.clone()))])
+    Ok(vec![Event::ExecutionRequested(Arc::new(request.clone()))])
 }
 
 /// A claim over a dead worker cuts off what that one had running. One that comes too late says so.

@@ -3,12 +3,14 @@
 mod archive;
 mod audit;
 mod bad_input;
+mod bench;
 mod commands;
 mod crash;
 mod differences;
 mod embedded_home;
 mod examples;
 mod forks;
+mod harness;
 pub(crate) mod harness;
 mod looking_back;
 mod main_job;

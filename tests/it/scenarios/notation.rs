@@ -209,7 +209,7 @@ fn read<T: serde::de::DeserializeOwned>(line: &str) -> Result<T, String> {
 /// The event of a line; a bare `ExecutionRequested` is the story's own.
 pub(crate) fn event(line: &str, request: &Request) -> Result<Event, String> {
     match line {
-        "ExecutionRequested" => Ok(Event::ExecutionRequested(Box::new(request.clone()))),
+        "ExecutionRequested" => Ok(Event::ExecutionRequested(std::sync::Arc::new(request.clone()))),
         _ => read(line),
     }
 }

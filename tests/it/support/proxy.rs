@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
+/// What a reply to a statement ends with.
+const TAGS: [&[u8; 7]; 4] = [b"SELECT ", b"INSERT ", b"UPDATE ", b"DELETE "];
+
 /// A socket directory that leads to another one.
 pub(crate) struct Proxy {
     directory: tempfile::TempDir,
@@ -18,6 +21,19 @@ struct Control {
     /// The next reply that answers a statement with this comment is dropped, with its connection.
     swallow: AtomicBool,
     swallowed: AtomicU32,
+    /// Every so-manieth reply to any statement is dropped, with its connection; 0: none.
+    every: AtomicU32,
+    replies: AtomicU32,
+}
+
+impl Control {
+    /// Whether a reply to a statement is to be dropped.
+    fn takes(&self, is_append: bool) -> bool {
+        let every = self.every.load(Ordering::SeqCst);
+        let is_due =
+            every > 0 && (self.replies.fetch_add(1, Ordering::SeqCst) + 1).is_multiple_of(every);
+        is_due || is_append && self.swallow.swap(false, Ordering::SeqCst)
+    }
 }
 
 /// Replies are only swallowed when the statement that they answer holds this.
@@ -53,6 +69,11 @@ impl Proxy {
     /// Lets the next append commit and drops the answer together with the connection.
     pub(crate) fn swallow_next_append(&self) {
         self.control.swallow.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on drops every so-manieth reply to a statement, whatever it was; 0: none any more.
+    pub(crate) fn swallow_every(&self, count: u32) {
+        self.control.every.store(count, Ordering::SeqCst);
     }
 
     /// How many replies were swallowed.
@@ -94,9 +115,8 @@ async fn carry(client: UnixStream, server: UnixStream, control: Arc<Control>) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(n @ 1..) = from_server.read(&mut buffer).await {
         // A reply to Bind and Execute ends with CommandComplete ("C") and ReadyForQuery ("Z").
-        let is_result = buffer[..n].windows(7).any(|w| w == b"SELECT ");
-        let is_append = appends.load(Ordering::SeqCst);
-        if is_result && is_append && control.swallow.swap(false, Ordering::SeqCst) {
+        let is_result = TAGS.iter().any(|tag| buffer[..n].windows(7).any(|w| w == *tag));
+        if is_result && control.takes(appends.load(Ordering::SeqCst)) {
             control.swallowed.fetch_add(1, Ordering::SeqCst);
             up.abort();
             return;
