@@ -121,6 +121,7 @@ async fn begin(store: &Store) -> Result<Stream, BenchError> {
         repository: None,
         limits,
         priority: 5,
+        origin: None,
     };
     let new = NewTask {
         task_id,

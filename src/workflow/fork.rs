@@ -60,7 +60,7 @@ pub fn request(
         stages,
         inbox: cut.inbox.clone(),
     };
-    Ok(Request { origin: Some(Box::new(origin)), ..*request })
+    Ok(Request { origin: Some(Box::new(origin)), ..Request::clone(&request) })
 }
 
 /// A stage as it is carried over: what it cost was spent by the other one.
