@@ -10,7 +10,6 @@ mod differences;
 mod embedded_home;
 mod examples;
 mod forks;
-mod harness;
 pub(crate) mod harness;
 mod looking_back;
 mod main_job;
