@@ -8,6 +8,7 @@ mod audit;
 mod builder;
 mod checkpoint;
 mod compare;
+mod children;
 mod database;
 mod fork;
 mod history;
@@ -99,6 +100,7 @@ impl Longhaul {
         let (store, stages) = (self.store.clone(), self.stages.clone());
         let (clock, home) = (Arc::clone(&self.clock), self.home.clone());
         Worker::new(store, stages, clock, home, self.local.clone(), options)
+            .with_child_requests(Arc::new(self.clone()))
     }
 
     /// The worker options that the settings ask for.

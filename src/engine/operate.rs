@@ -4,7 +4,7 @@ use super::{Longhaul, Submission};
 use crate::config::run::RunSettings;
 use crate::store::{CommandError, StoreError};
 use crate::view::{self, ExecutionView};
-use crate::worker::WorkerOptions;
+use crate::worker::{WorkerOptions, after_end};
 use crate::workflow::command::{Command, Refusal};
 use crate::workflow::event::Motive;
 use crate::workflow::state::Execution;
@@ -137,7 +137,9 @@ impl Longhaul {
 
     /// Decides a command on the newest state and appends; again when somebody else was first.
     async fn operate(&self, id: Uuid, command: &Command) -> Result<Execution, ProcessError> {
-        Ok(self.commands.execute(id, command, &self.actor, self.clock.as_ref()).await?)
+        let state = self.commands.execute(id, command, &self.actor, self.clock.as_ref()).await?;
+        after_end(&self.store, self.clock.as_ref(), id, &state).await;
+        Ok(state)
     }
 
     pub(super) fn motive(&self, reason: &str) -> Motive {

@@ -127,6 +127,7 @@ impl Longhaul {
             limits,
             priority: rank.min(10),
             origin: None,
+            parent: None,
         };
         let key = submission.idempotency_key;
         let task = NewTask { task_id, idempotency_key: key, events };
@@ -213,7 +214,7 @@ impl Longhaul {
     }
 
     /// What the stages already know to be missing.
-    fn preflight(
+    pub(super) fn preflight(
         &self,
         definition: &Definition,
         settings: &RunSettings,
@@ -236,7 +237,10 @@ impl Longhaul {
     }
 
     /// Where a repository is: a directory must belong to a git repository.
-    async fn locate(&self, repository: Option<&str>) -> Result<Option<Source>, SubmitError> {
+    pub(super) async fn locate(
+        &self,
+        repository: Option<&str>,
+    ) -> Result<Option<Source>, SubmitError> {
         let Some(text) = repository else { return Ok(None) };
         let path = Path::new(text);
         let wrong = |said: String| SubmitError::Repository(format!("repository `{text}`: {said}"));

@@ -4,6 +4,7 @@
 //! are made durable is the worker's business, behind `Recorder` and `LogSink`.
 
 use super::Wait;
+use super::child::Children;
 use super::map::{Item, ItemDoors};
 use super::waits::Waits;
 use crate::clock::Clock;
@@ -54,6 +55,8 @@ pub struct StageInput {
     pub stage: String,
     /// Number of the attempt, from 1, over all branches.
     pub attempt: u32,
+    /// Attempts that have failed and count against the policy, since it was last reopened.
+    pub tries: u32,
     /// Number of the repair loop, from 0.
     pub repair_loop: u32,
     /// Number of the branch, from 1.
@@ -111,6 +114,8 @@ pub struct Sinks {
     pub clock: Arc<dyn Clock>,
     /// Where workspaces and repositories live on this machine.
     pub home: Home,
+    /// Starts children and looks after them.
+    pub children: Arc<dyn Children>,
 }
 
 /// An attempt's view of the world.
@@ -133,6 +138,11 @@ impl StageContext {
     /// Fires when the attempt has to end.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.sinks.cancelled
+    }
+
+    /// Starts children and looks after them.
+    pub fn children(&self) -> &dyn Children {
+        self.sinks.children.as_ref()
     }
 
     /// Tells the time.

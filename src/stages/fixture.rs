@@ -111,6 +111,7 @@ impl Life {
             workflow: "default".to_owned(),
             stage: stage.to_owned(),
             attempt: self.attempt,
+            tries: 0,
             repair_loop: self.repair_loop,
             branch: self.branch,
             task: serde_json::from_value(self.task.clone()).expect("task"),
@@ -139,6 +140,7 @@ impl Life {
             cancelled: self.cancelled.clone(),
             clock: Arc::new(SystemClock),
             home: Home::at(&self.home),
+            children: Arc::new(Childless),
         };
         StageContext::new(input, sinks, self.notes.steps.lock().expect("lock").clone())
     }
@@ -246,5 +248,19 @@ pub(super) fn assert_failure(failure: &Failure, kind: ErrorKind, words: &[&str])
     assert_eq!(failure.kind, kind, "{failure:?}");
     for word in words {
         assert!(failure.message.contains(word), "`{word}` is not in: {}", failure.message);
+    }
+}
+
+/// Nobody starts children here.
+struct Childless;
+
+#[async_trait]
+impl Children for Childless {
+    async fn start(&self, _: ChildWish) -> Result<(), Failure> {
+        Err(Failure::new(ErrorKind::Permanent, "no children here"))
+    }
+
+    async fn look(&self, _: Uuid) -> Result<ChildState, Failure> {
+        Err(Failure::new(ErrorKind::Permanent, "no children here"))
     }
 }

@@ -7,6 +7,7 @@
 mod analysis;
 mod approval;
 mod checkup;
+mod child;
 mod code_generation;
 mod command;
 mod context;
@@ -29,6 +30,7 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
+pub use child::{ChildState, ChildWish, Children, end_signal};
 pub use context::{LogSink, Recorder, Sinks, StageContext, StageInput};
 pub use map::Item;
 pub(crate) use map::Mapped;

@@ -5,6 +5,7 @@
 use super::StageExecutor;
 use super::analysis::Analysis;
 use super::approval::Approval;
+use super::child::Child;
 use super::code_generation::CodeGeneration;
 use super::command::CommandLine;
 use super::deployment::Deployment;
@@ -49,7 +50,7 @@ impl std::fmt::Debug for Registry {
 
 /// The kinds that come with the program.
 pub fn builtin() -> Registry {
-    let all: [(&str, Arc<dyn StageExecutor>); 8] = [
+    let all: [(&str, Arc<dyn StageExecutor>); 9] = [
         ("analysis", Arc::new(Analysis)),
         ("code_generation", Arc::new(CodeGeneration)),
         ("testing", Arc::new(Testing)),
@@ -58,6 +59,7 @@ pub fn builtin() -> Registry {
         ("deployment", Arc::new(Deployment)),
         ("approval", Arc::new(Approval)),
         ("command", Arc::new(CommandLine)),
+        ("child", Arc::new(Child)),
     ];
     let mut registry = Registry::default();
     for (kind, executor) in all {

@@ -70,6 +70,16 @@ impl StageContext {
         name: &str,
         at: DateTime<Utc>,
     ) -> Result<Option<Signal>, Failure> {
+        self.wait_signal_for(name_reason(name), name, at).await
+    }
+
+    /// The same with a reason of its own.
+    pub(super) async fn wait_signal_for(
+        &self,
+        reason: WaitReason,
+        name: &str,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Signal>, Failure> {
         let (number, taken) = self.count_signal_wait(name);
         let key = format!("wait:{name}:{number}");
         if self.recorded(&key).is_some() {
@@ -82,7 +92,7 @@ impl StageContext {
             self.step(&key, async { Ok("nothing came".to_owned()) }).await?;
             return Ok(None);
         }
-        self.wait(name_reason(name), Some(name), Some(at)).await
+        self.wait(reason, Some(name), Some(at)).await
     }
 
     /// Returns when `at` has come. Holds no worker meanwhile; see the module. `wait_limit_ms` does

@@ -258,10 +258,12 @@ impl Store {
         row.ok_or(StoreError::NotFound { what: "execution", id: id.to_string() })
     }
 
-    /// The newest execution of a task.
+    /// The newest execution of a task that is nobody's child.
     pub async fn newest_execution(&self, task_id: Uuid) -> Result<Uuid, StoreError> {
         let statement = "/* newest execution */ select execution_id from executions
-                          where task_id = $1 order by execution_id desc limit 1";
+                          where task_id = $1
+                            and not exists (select from children where child_id = execution_id)
+                          order by execution_id desc limit 1";
         let id = sqlx::query_scalar(statement).bind(task_id).fetch_optional(&self.pool).await?;
         id.ok_or(StoreError::NotFound { what: "execution of task", id: task_id.to_string() })
     }

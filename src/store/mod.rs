@@ -10,6 +10,7 @@ mod archives;
 mod audit;
 mod audit_log;
 mod chain;
+mod children;
 mod connect;
 mod error;
 mod executions;
@@ -33,6 +34,7 @@ pub use archives::{
 pub use audit::{AuditEvent, AuditPage, HeadReader, LAST_ID, LaneGap, StreamKind};
 pub use audit_log::AUDIT_LOG;
 pub use chain::{EventHeader, GENESIS, link};
+pub use children::OnParentEnd;
 pub use connect::{Connect, Store};
 pub use error::{AppendError, StoreError};
 pub use executions::{ExecutionRow, Filter, Loaded, Stored};

@@ -39,7 +39,9 @@ with picked as (
            select q.execution_id, q.position
              from queue q join executions e using (execution_id)
             where q.ready and q.needs = line.needs and e.worker_id is null
-              and ($4::uuid is null or q.execution_id = $4)
+              and ($4::uuid is null or q.execution_id = $4
+                   or exists (select from children c
+                               where c.child_id = q.execution_id and c.root_id = $4))
               and exists (select from workers where worker_id = $1)
             order by q.position limit $2 for update of q, e skip locked) p
      order by position limit $2

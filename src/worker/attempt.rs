@@ -3,6 +3,7 @@
 //! A panic in a stage is a failure of the attempt, not of the worker.
 
 use super::Shared;
+use super::children::StageChildren;
 use super::log_buffer::LogBuffer;
 use super::recorder::{Ended, Message, ToDriver};
 use super::signs::Signs;
@@ -208,6 +209,11 @@ impl Attempt {
             cancelled: CancellationToken::new(),
             clock: Arc::clone(&self.shared.clock),
             home: self.shared.home.clone(),
+            children: Arc::new(StageChildren {
+                shared: Arc::clone(&self.shared),
+                parent: self.input.execution_id,
+                stage: self.input.stage.clone(),
+            }),
         };
         StageContext::new(self.input.clone(), sinks, self.steps.clone())
     }

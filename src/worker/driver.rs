@@ -4,6 +4,7 @@
 //! appends proves the fence; the first one that fails to ends the driver.
 
 use super::attempt::Attempt;
+use super::children::after_end;
 use super::commit::{CommitError, Mode, Stream};
 use super::inputs::{Briefing, kind_of};
 use super::recorder::{Ended, FromAttempt, Message, ToDriver};
@@ -89,6 +90,7 @@ impl Driver {
             Err(error) => Err(error),
         };
         let Err(error) = driven else {
+            after_end(&self.shared.store, self.shared.clock.as_ref(), id, stream.state()).await;
             let state = stream.state();
             if state.outcome.is_some() || state.pause.is_some() {
                 self.shared.local.ends.tell(id, state);

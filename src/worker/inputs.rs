@@ -48,6 +48,7 @@ impl Briefing {
             workflow: request.definition.name.clone(),
             stage: stage.name.clone(),
             attempt: stage.attempts,
+            tries: stage.tries,
             repair_loop: state.loops,
             branch: state.branch,
             task: self.task.clone()?,

@@ -4,6 +4,7 @@
 //! execution. It decides nothing: `workflow` does. Never: work on an execution whose fence is lost.
 
 mod attempt;
+mod children;
 mod commit;
 mod driver;
 mod inputs;
@@ -14,6 +15,9 @@ mod recorder;
 
 mod signs;
 mod upkeep;
+
+pub use children::ChildRequests;
+pub(crate) use children::after_end;
 
 use crate::clock::Clock;
 use crate::config::home::Home;
@@ -80,6 +84,7 @@ pub(crate) struct Shared {
     /// What this worker offers.
     pub(crate) offer: Offer,
     pub(crate) local: Local,
+    pub(crate) child_requests: Arc<dyn ChildRequests>,
 }
 
 /// The signs of life of a worker. They end when this is dropped.
@@ -146,14 +151,25 @@ impl Worker {
         options: WorkerOptions,
     ) -> Self {
         let offer = options.offer.clone();
-        let shared = Shared { store, stages, clock, home, offer, local };
+        let child_requests = Arc::new(children::NoRequests);
+        let shared = Shared { store, stages, clock, home, offer, local, child_requests };
         Worker { shared: Arc::new(shared), options }
+    }
+
+    /// The same, with a way to make the requests of children.
+    #[must_use]
+    pub fn with_child_requests(mut self, requests: Arc<dyn ChildRequests>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.child_requests = requests;
+        }
+        self
     }
 
     /// Works until `stop` fires and its attempts have ended or are cut off. A lost lease begins a
     /// new life under a new id; an unreachable database is waited for.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), StoreError> {
         let _upkeep = Upkeep::start(&self.shared);
+        let _sweep = children::Sweep::start(&self.shared);
         while !stop.is_cancelled() {
             match self.live(&stop).await {
                 Ok(Ending::Stopped) => return Ok(()),

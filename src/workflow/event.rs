@@ -86,6 +86,9 @@ pub struct Request {
     /// What it was forked from; none when it began by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Box<Origin>>,
+    /// The execution that asked for it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
 }
 
 /// Where a fork parted from the execution that it shares its beginning with.
@@ -115,6 +118,17 @@ pub struct Origin {
 
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+/// The execution that asked for another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Which.
+    pub execution_id: Uuid,
+    /// In which of its stages.
+    pub stage: String,
+    /// How many are above, itself included.
+    pub depth: u32,
 }
 
 /// A fact about one execution.

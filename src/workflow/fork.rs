@@ -60,7 +60,8 @@ pub fn request(
         stages,
         inbox: cut.inbox.clone(),
     };
-    Ok(Request { origin: Some(Box::new(origin)), ..Request::clone(&request) })
+    // Its end is no news for the original's parent.
+    Ok(Request { origin: Some(Box::new(origin)), parent: None, ..Request::clone(&request) })
 }
 
 /// A stage as it is carried over: what it cost was spent by the other one.

@@ -11,6 +11,7 @@ mod aggregate_pure;
 mod archive;
 mod audit;
 mod bounds;
+mod children;
 mod cli;
 mod faults;
 mod flow;

@@ -36,6 +36,7 @@ pub(crate) fn new_execution(priority: u8) -> (NewTask, NewExecution) {
         limits: Limits::default(),
         priority,
         origin: None,
+        parent: None,
     };
     let events = vec![("TaskCreated", json!({"text": "a task"}))];
     let task = NewTask { task_id, idempotency_key: None, events };

@@ -41,6 +41,7 @@ pub(crate) fn request(definition: &Definition, limits: &Limits) -> Request {
         limits: limits.clone(),
         priority: 5,
         origin: None,
+        parent: None,
     }
 }
 
