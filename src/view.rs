@@ -39,6 +39,15 @@ pub struct ExecutionView {
     pub waiting_reason: Option<WaitingReason>,
     /// Why it failed.
     pub error: Option<ErrorView>,
+    /// Its history grows long; none while it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryView>,
+    /// The execution that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Uuid>,
+    /// The execution whose work it goes on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Uuid>,
     /// What it used up.
     pub cost: Cost,
     /// A local path or `OWNER/NAME`.
@@ -79,6 +88,15 @@ pub struct OriginView {
     pub from: String,
     /// Whether side effects are denied.
     pub what_if: bool,
+}
+
+/// A long history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct HistoryView {
+    /// How many events it has.
+    pub events: u64,
+    /// From how many on attempts record no more steps and progress.
+    pub limit: u64,
 }
 
 /// A workflow by name and version.
@@ -175,6 +193,11 @@ pub fn execution(execution_id: Uuid, state: &Execution) -> ExecutionView {
         progress: state.progress(),
         waiting_reason: waiting_reason(state),
         error: error(state),
+        history: state
+            .is_history_long()
+            .then(|| HistoryView { events: state.version, limit: state.history_max() }),
+        parent: request.and_then(|r| r.parent.as_ref()).map(|p| p.execution_id),
+        continues: request.and_then(|r| r.continues),
         cost: state.cost,
         repository: request.and_then(|r| r.repository.clone()),
         loops: state.loops,
@@ -210,6 +233,9 @@ pub fn archived(row: &ExecutionRow, archived: Archived) -> ExecutionView {
         progress: f64::from(row.progress),
         waiting_reason: None,
         error: None,
+        history: None,
+        parent: None,
+        continues: None,
         cost: Cost::default(),
         repository: row.repository.clone(),
         loops: 0,

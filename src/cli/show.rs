@@ -178,6 +178,16 @@ pub(super) fn print(view: &ExecutionView) {
         let (i, o) = (c.input_tokens, c.output_tokens);
         out::line(format!("  cost      {:.4} USD, {i} tokens in, {o} out", c.usd));
     }
+    for (word, other) in [("child of", view.parent), ("continues", view.continues)] {
+        if let Some(id) = other {
+            out::line(format!("  {word:<9} {id}"));
+        }
+    }
+    if let Some(history) = &view.history {
+        let (events, limit) = (history.events, history.limit);
+        let said = format!("  history   long: {events} events; at {limit}, steps are refused");
+        out::line(said);
+    }
     if let Some(reason) = &view.waiting_reason {
         out::line(format!("  waits     {}", reason.detail));
     }

@@ -81,6 +81,20 @@ const SPECS: &[Spec] = &[
         "retries",
         "retries of a stage that names no attempts",
     ),
+    spec(
+        "LONGHAUL_HISTORY_WARN",
+        Kind::Number(1, 1_000_000_000),
+        "10000",
+        "events",
+        "a history of this length is warned of",
+    ),
+    spec(
+        "LONGHAUL_HISTORY_MAX",
+        Kind::Number(1, 1_000_000_000),
+        "50000",
+        "events",
+        "attempts record no steps and progress beyond this",
+    ),
     spec("ENABLE_DETAILED_LOGGING", Kind::Switch, "false", "", "log every decision to stderr"),
     spec("LONGHAUL_LOG", Kind::Text, "", "", "log filter, as in `longhaul=debug,sqlx=warn`"),
     spec(
@@ -314,6 +328,8 @@ impl Settings {
             retry_delay_ms: self.number("WORKFLOW_RETRY_DELAY"),
             max_retries: self.number("WORKFLOW_MAX_RETRIES") as u32,
             max_stage_retries: self.number("MAX_STAGE_RETRIES") as u32,
+            history_warn: Some(self.number("LONGHAUL_HISTORY_WARN")),
+            history_max: Some(self.number("LONGHAUL_HISTORY_MAX")),
             cost_usd: None,
         }
     }

@@ -50,6 +50,7 @@ impl Longhaul {
             priority: parent.priority.max(definition.min_priority.unwrap_or(0)).min(10),
             origin: None,
             parent: None,
+            continues: None,
         })
     }
 }

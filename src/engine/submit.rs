@@ -128,6 +128,7 @@ impl Longhaul {
             priority: rank.min(10),
             origin: None,
             parent: None,
+            continues: None,
         };
         let key = submission.idempotency_key;
         let task = NewTask { task_id, idempotency_key: key, events };

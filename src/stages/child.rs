@@ -29,10 +29,21 @@ pub struct ChildWish {
     pub input: Value,
     /// A local path or `OWNER/NAME`; none: the parent's.
     pub repository: Option<String>,
-    /// Whether it is cancelled when its parent ends, if it has not ended by then.
-    pub cancel_with_parent: bool,
+    /// What it is to the execution that asks for it.
+    pub relation: Relation,
     /// US dollars that it may spend at the most; none: as much as it likes.
     pub budget_usd: Option<f64>,
+}
+
+/// What an execution is to the one that asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// Its child, which is cancelled when its parent ends, if it has not ended by then.
+    Child,
+    /// Its child, which goes on without it.
+    FreeChild,
+    /// Its successor, which goes on with its work in a new history.
+    Successor,
 }
 
 /// How a child stands.
@@ -107,29 +118,40 @@ impl Config {
     }
 
     /// What nobody waits for goes on by itself, unless it is said otherwise.
-    fn cancel_with_parent(&self) -> bool {
+    fn relation(&self) -> Relation {
         let default = match self.fate {
             Fate::Wait => OnParentEnd::Cancel,
             Fate::Abandon => OnParentEnd::Abandon,
         };
-        self.on_parent_end.unwrap_or(default) == OnParentEnd::Cancel
+        match self.on_parent_end.unwrap_or(default) {
+            OnParentEnd::Cancel => Relation::Child,
+            OnParentEnd::Abandon => Relation::FreeChild,
+        }
     }
 
     fn input(&self, ctx: &StageContext) -> Value {
-        let mut input = self.input.clone();
-        let (task, item) = (json!(ctx.input.task), ctx.input.item.as_ref().map(|i| &i.value));
-        let lookup = |name: &str| match name {
-            "input" => Some(&ctx.input.input),
-            "task" => Some(&task),
-            "item" => item,
-            stage => ctx.input.outputs.get(stage),
-        };
-        for (key, path) in &self.input_from {
-            let value = value_at(path, &lookup).cloned().unwrap_or_default();
-            input.insert(key.clone(), value);
-        }
-        Value::Object(input)
+        input(ctx, &self.input, &self.input_from)
     }
+}
+
+pub(super) fn input(
+    ctx: &StageContext,
+    given: &Map<String, Value>,
+    from: &BTreeMap<String, String>,
+) -> Value {
+    let mut input = given.clone();
+    let (task, item) = (json!(ctx.input.task), ctx.input.item.as_ref().map(|i| &i.value));
+    let lookup = |name: &str| match name {
+        "input" => Some(&ctx.input.input),
+        "task" => Some(&task),
+        "item" => item,
+        stage => ctx.input.outputs.get(stage),
+    };
+    for (key, path) in from {
+        let value = value_at(path, &lookup).cloned().unwrap_or_default();
+        input.insert(key.clone(), value);
+    }
+    Value::Object(input)
 }
 
 #[async_trait]
@@ -151,7 +173,7 @@ impl StageExecutor for Child {
             workflow: config.workflow.clone(),
             input: config.input(ctx),
             repository: config.repository.clone(),
-            cancel_with_parent: config.cancel_with_parent(),
+            relation: config.relation(),
             budget_usd: ctx.input.budget_usd,
         };
         let tries = ctx.input.tries;
@@ -196,7 +218,7 @@ fn ended(ctx: &StageContext, child: Uuid, state: ChildState) -> Result<StageOutc
 }
 
 /// The same in every attempt until one of them fails; sorts by the time at which the stage began.
-fn id(ctx: &StageContext) -> Uuid {
+pub(super) fn id(ctx: &StageContext) -> Uuid {
     let key = ctx.idempotency_key(&format!("child:{}", ctx.input.tries));
     let random = hex::decode(key).unwrap_or_default();
     let began = ctx.input.begun_at.map_or(0, |at| at.timestamp_millis()).max(0) as u64;

@@ -11,6 +11,7 @@ mod child;
 mod code_generation;
 mod command;
 mod context;
+mod continuing;
 mod deployment;
 mod lines;
 mod map;
@@ -30,7 +31,7 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub use child::{ChildState, ChildWish, Children, end_signal};
+pub use child::{ChildState, ChildWish, Children, Relation, end_signal};
 pub use context::{LogSink, Recorder, Sinks, StageContext, StageInput};
 pub use map::Item;
 pub(crate) use map::Mapped;

@@ -8,6 +8,7 @@ use super::approval::Approval;
 use super::child::Child;
 use super::code_generation::CodeGeneration;
 use super::command::CommandLine;
+use super::continuing::Continuing;
 use super::deployment::Deployment;
 use super::pr_creation::PrCreation;
 use super::testing::Testing;
@@ -50,7 +51,7 @@ impl std::fmt::Debug for Registry {
 
 /// The kinds that come with the program.
 pub fn builtin() -> Registry {
-    let all: [(&str, Arc<dyn StageExecutor>); 9] = [
+    let all: [(&str, Arc<dyn StageExecutor>); 10] = [
         ("analysis", Arc::new(Analysis)),
         ("code_generation", Arc::new(CodeGeneration)),
         ("testing", Arc::new(Testing)),
@@ -60,6 +61,7 @@ pub fn builtin() -> Registry {
         ("approval", Arc::new(Approval)),
         ("command", Arc::new(CommandLine)),
         ("child", Arc::new(Child)),
+        ("continue", Arc::new(Continuing)),
     ];
     let mut registry = Registry::default();
     for (kind, executor) in all {

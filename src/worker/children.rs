@@ -6,7 +6,7 @@
 
 use super::Shared;
 use crate::clock::Clock;
-use crate::stages::{ChildState, ChildWish, Children, end_signal};
+use crate::stages::{ChildState, ChildWish, Children, Relation, end_signal};
 use crate::store::{Append, AppendError, NewExecution, OnParentEnd, Store, StoreError};
 use crate::workflow::command::Command;
 use crate::workflow::decide::apply;
@@ -64,17 +64,24 @@ impl Children for StageChildren {
         let parent = store.load(self.parent).await.map_err(away)?.state.request;
         let Some(parent) = parent else { return Err(away("the parent has no request")) };
         let depth = parent.parent.as_ref().map_or(1, |p| p.depth + 1);
-        if depth > DEPTH_MAX {
+        if depth > DEPTH_MAX && wish.relation != Relation::Successor {
             let said =
                 format!("a child of a child, {DEPTH_MAX} deep: does a workflow start itself?");
             return Err(Failure::new(ErrorKind::Permanent, said));
         }
         let mut request = self.shared.child_requests.request(&wish, &parent).await?;
-        request.parent =
-            Some(Parent { execution_id: self.parent, stage: self.stage.clone(), depth });
-        let on_end =
-            if wish.cancel_with_parent { OnParentEnd::Cancel } else { OnParentEnd::Abandon };
-        store.link_child(id, self.parent, &self.stage, on_end).await.map_err(away)?;
+        let on_end = match wish.relation {
+            Relation::Child => Some(OnParentEnd::Cancel),
+            Relation::FreeChild => Some(OnParentEnd::Abandon),
+            Relation::Successor => None,
+        };
+        if let Some(on_end) = on_end {
+            request.parent =
+                Some(Parent { execution_id: self.parent, stage: self.stage.clone(), depth });
+            store.link_child(id, self.parent, &self.stage, on_end).await.map_err(away)?;
+        } else {
+            request.continues = Some(self.parent);
+        }
         let actor = format!("execution:{}", self.parent);
         let new = NewExecution { execution_id: id, request };
         match store.request_execution(&new, &actor, self.shared.clock.now()).await {

@@ -11,7 +11,7 @@ use super::recorder::{Ended, FromAttempt, Message, ToDriver};
 use super::{Note, Shared, Stops};
 use crate::stages::{Mapped, StageExecutor, StageOutcome, tidy_up};
 use crate::store::{Begun, Claimed};
-use crate::workflow::command::Command;
+use crate::workflow::command::{Command, Refusal};
 use crate::workflow::event::{Cost, Event, Happened};
 use crate::workflow::failure::{ErrorKind, Failure};
 use crate::workflow::next::{Action, conclusions};
@@ -36,6 +36,8 @@ pub(super) struct Driver {
     /// is still being cut off.
     running: HashMap<(String, u32), CancellationToken>,
     briefing: Option<Briefing>,
+    /// Whether the log says already that the history grows long.
+    has_warned: bool,
 }
 
 /// An execution that could not be worked on is not taken up again before this.
@@ -57,7 +59,18 @@ impl Driver {
     ) -> Self {
         let (sender, reports) = mpsc::channel(64);
         let running = HashMap::new();
-        Driver { shared, worker, claimed, notes, stops, sender, reports, running, briefing: None }
+        Driver {
+            shared,
+            worker,
+            claimed,
+            notes,
+            stops,
+            sender,
+            reports,
+            running,
+            briefing: None,
+            has_warned: false,
+        }
     }
 
     /// Drives until the execution is let go of or lost.
@@ -172,6 +185,12 @@ impl Driver {
             happened = stream.commit(wish, self.mode()) => happened,
         }?;
         self.begin(stream, &happened);
+        let state = stream.state();
+        if state.is_history_long() && !std::mem::replace(&mut self.has_warned, true) {
+            let (id, events, limit) =
+                (self.claimed.execution_id, state.version, state.history_max());
+            tracing::warn!(execution.id = %id, events, limit, "the history grows long");
+        }
         Ok(())
     }
 
@@ -279,6 +298,10 @@ impl Driver {
         let result = self.commit(stream, Some(command)).await;
         let said = match &result {
             Ok(()) => Ok(()),
+            // It would be refused again in the next attempt.
+            Err(CommitError::Refused(full @ Refusal::TooLong { .. })) => {
+                Err(Failure::new(ErrorKind::Permanent, full.to_string()))
+            }
             Err(error) => Err(Failure::new(ErrorKind::Interrupted, error.to_string())),
         };
         // An attempt that is gone does not need its answer.

@@ -173,6 +173,20 @@ pub enum Refusal {
         /// What is the case instead.
         now: String,
     },
+    /// Its history is full.
+    #[error(
+        "the history has {events} events, and {limit} are allowed: nothing more is recorded of stage \
+         `{stage}`; split the work, or let a stage of kind `continue` go on in a new execution, or \
+         raise LONGHAUL_HISTORY_MAX for new executions"
+    )]
+    TooLong {
+        /// The stage.
+        stage: String,
+        /// How many there are.
+        events: u64,
+        /// How many there may be.
+        limit: u64,
+    },
     /// It does not fit the state.
     #[error("{0}")]
     NotNow(String),

@@ -24,6 +24,14 @@ pub struct Limits {
     pub max_retries: u32,
     /// No stage retries more often than this, whatever it says. `MAX_STAGE_RETRIES`.
     pub max_stage_retries: u32,
+    /// Events from which on people are warned that the history grows long; none: 10,000.
+    /// `LONGHAUL_HISTORY_WARN`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_warn: Option<u64>,
+    /// Events from which on attempts record no more steps and progress; none: 50,000.
+    /// `LONGHAUL_HISTORY_MAX`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_max: Option<u64>,
     /// A stage that already spent money is not started again once this much is spent, in US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
@@ -37,10 +45,17 @@ impl Default for Limits {
             retry_delay_ms: 30_000,
             max_retries: 3,
             max_stage_retries: 3,
+            history_warn: None,
+            history_max: None,
             cost_usd: None,
         }
     }
 }
+
+/// Events from which on people are warned, unless the limits say otherwise.
+pub const HISTORY_WARN: u64 = 10_000;
+/// Events from which on attempts record no more, unless the limits say otherwise.
+pub const HISTORY_MAX: u64 = 50_000;
 
 /// What to do when a repair loop or the attempts of a required stage are used up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

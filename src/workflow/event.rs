@@ -89,6 +89,9 @@ pub struct Request {
     /// The execution that asked for it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// The execution whose work it goes on with, in a new history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Uuid>,
 }
 
 /// Where a fork parted from the execution that it shares its beginning with.

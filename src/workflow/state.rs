@@ -3,7 +3,7 @@
 //! Built only by `evolve`. Each stage state carries exactly what that state knows, so that "the
 //! output of a failed stage" cannot be written down. Nothing here decides anything.
 
-use super::definition::StageDefinition;
+use super::definition::{HISTORY_MAX, HISTORY_WARN, StageDefinition};
 use super::event::{Cost, Motive, Request, WaitReason};
 use super::failure::Failure;
 use super::stages::Stages;
@@ -362,6 +362,17 @@ impl Execution {
             return Status::Paused;
         }
         if self.stages.is_any_waiting() { Status::Waiting } else { Status::Queued }
+    }
+
+    /// Events that it may have before attempts record no more.
+    pub fn history_max(&self) -> u64 {
+        self.request.as_ref().and_then(|r| r.limits.history_max).unwrap_or(HISTORY_MAX)
+    }
+
+    /// Whether the history has grown so long that people should know.
+    pub fn is_history_long(&self) -> bool {
+        let limit = self.request.as_ref().and_then(|r| r.limits.history_warn);
+        self.version >= limit.unwrap_or(HISTORY_WARN)
     }
 
     /// Share of stages that are done on this branch, 0 to 1.

@@ -18,6 +18,7 @@ mod flow;
 mod fork;
 mod framework;
 mod history;
+mod long;
 mod map;
 mod months;
 mod projections;

@@ -37,6 +37,7 @@ pub(crate) fn new_execution(priority: u8) -> (NewTask, NewExecution) {
         priority,
         origin: None,
         parent: None,
+        continues: None,
     };
     let events = vec![("TaskCreated", json!({"text": "a task"}))];
     let task = NewTask { task_id, idempotency_key: None, events };

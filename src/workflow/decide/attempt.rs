@@ -60,8 +60,19 @@ pub(super) fn record_step(
     if is_too_deep(value) {
         return Err(Refusal::NotNow(too_deep(&format!("step `{key}` of stage `{stage}`"))));
     }
+    has_room(state, stage)?;
     let (stage, key, value) = (stage.to_owned(), key.to_owned(), value.clone());
     Ok(vec![Event::StepRecorded { stage, attempt, key, value }])
+}
+
+/// Ends and waits are always recorded, so that nothing is stuck; what an attempt may say without end
+/// is not.
+fn has_room(state: &Execution, stage: &str) -> Result<(), Refusal> {
+    let (events, limit) = (state.version, state.history_max());
+    if events < limit {
+        return Ok(());
+    }
+    Err(Refusal::TooLong { stage: stage.to_owned(), events, limit })
 }
 
 pub(super) fn progress(
@@ -72,6 +83,7 @@ pub(super) fn progress(
     fraction: Option<f64>,
 ) -> Result<Vec<Event>, Refusal> {
     running(state, stage, attempt)?;
+    has_room(state, stage)?;
     let (stage, message) = (stage.to_owned(), message.to_owned());
     let fraction = fraction.filter(|f| f.is_finite()).map(|f| f.clamp(0.0, 1.0));
     Ok(vec![Event::StageProgressed { stage, attempt, message, fraction }])

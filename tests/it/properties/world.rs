@@ -42,6 +42,7 @@ pub(crate) fn request(definition: &Definition, limits: &Limits) -> Request {
         priority: 5,
         origin: None,
         parent: None,
+        continues: None,
     }
 }
 
