@@ -122,6 +122,8 @@ async fn begin(store: &Store) -> Result<Stream, BenchError> {
         limits,
         priority: 5,
         origin: None,
+        parent: None,
+        continues: None,
     };
     let new = NewTask {
         task_id,

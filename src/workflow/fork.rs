@@ -61,7 +61,12 @@ pub fn request(
         inbox: cut.inbox.clone(),
     };
     // Its end is no news for the original's parent.
-    Ok(Request { origin: Some(Box::new(origin)), parent: None, continues: None, ..Request::clone(&request) })
+    Ok(Request {
+        origin: Some(Box::new(origin)),
+        parent: None,
+        continues: None,
+        ..Request::clone(&request)
+    })
 }
 
 /// A stage as it is carried over: what it cost was spent by the other one.

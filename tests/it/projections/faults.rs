@@ -98,6 +98,8 @@ async fn submit(store: &Store) -> Option<Uuid> {
         limits: Limits::default(),
         priority: 5,
         origin: None,
+        parent: None,
+        continues: None,
     };
     let task = NewTask { task_id, idempotency_key: None, events: vec![("TaskCreated", json!({}))] };
     let execution = NewExecution { execution_id: Uuid::now_v7(), request };
