@@ -25,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod embedded;
 pub mod engine;
+pub mod monitor;
 pub mod projector;
 pub mod replay;
 pub mod stages;

@@ -53,7 +53,7 @@ pub(super) enum Command {
     /// Submit a task and return at once
     Submit(Submit),
     /// Show the structured task that a text becomes; writes nothing
-    Parse(Parse),
+    Parse(super::parse::Parse),
     /// Work on executions until told to stop
     Worker(Worker),
     /// Executions, the newest first
@@ -100,6 +100,8 @@ pub(super) enum Command {
     Projections(Projections),
     /// Current figures
     Metrics,
+    /// Checks, each with its threshold; exit code 1 if one fails
+    Health,
     /// The settings in force, and where each came from
     Config,
     /// Months of the log in files
@@ -160,25 +162,6 @@ pub(super) struct Submit {
     /// The branch that the change starts from and goes to [default: the repository's own]
     #[arg(long, value_name = "BRANCH")]
     pub(super) base: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Parse {
-    /// The text; `-` reads it from stdin
-    #[arg(value_name = "TEXT", required_unless_present_any = ["file", "jsonl"])]
-    pub(super) text: Option<String>,
-    /// Read the text from a file
-    #[arg(long, conflicts_with = "text", value_name = "FILE")]
-    pub(super) file: Option<PathBuf>,
-    /// Use no model (there is none in this version)
-    #[arg(long)]
-    pub(super) offline: bool,
-    /// Read lines {"id","text"} from stdin or --file, write a task a line
-    #[arg(long)]
-    pub(super) jsonl: bool,
-    /// Add what follows from the type: generated criteria, hours, deadlines
-    #[arg(long)]
-    pub(super) enhance: bool,
 }
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ mod error;
 mod feeding;
 mod follow;
 mod fork;
+mod health;
 mod history;
 mod logs;
 mod out;
@@ -103,6 +104,7 @@ async fn run(cli: Cli) -> Done {
         Command::Workflows(args) => workflows::workflows(&session, &args).await,
         Command::Projections(args) => projections::projections(&session, &args).await,
         Command::Metrics => show::metrics(&session).await,
+        Command::Health => health::health(&session).await,
         Command::Config => config::config(&session),
         Command::Archive(args) => archive::archive(&session, &args).await,
         Command::Bench(args) => bench::bench(&session, &args).await,

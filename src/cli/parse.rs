@@ -1,6 +1,5 @@
 //! `parse`: the structured task that a text becomes. Needs no database.
 
-use super::args::Parse;
 use super::error::CliError;
 use super::run::text;
 use super::session::Session;
@@ -8,10 +7,31 @@ use super::{Done, out};
 use crate::task::{self, Context, Task};
 use crate::workflow::catalog;
 use chrono::Utc;
+use clap::Args;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+
+#[derive(Debug, Args)]
+pub(super) struct Parse {
+    /// The text; `-` reads it from stdin
+    #[arg(value_name = "TEXT", required_unless_present_any = ["file", "jsonl"])]
+    pub(super) text: Option<String>,
+    /// Read the text from a file
+    #[arg(long, conflicts_with = "text", value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Use no model (there is none in this version)
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Read lines {"id","text"} from stdin or --file, write a task a line
+    #[arg(long)]
+    pub(super) jsonl: bool,
+    /// Add what follows from the type: generated criteria, hours, deadlines
+    #[arg(long)]
+    pub(super) enhance: bool,
+}
 
 pub(super) fn parse(session: &Session, args: &Parse) -> Done {
     // There is only the offline parser; the flag says what is so.

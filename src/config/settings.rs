@@ -36,6 +36,7 @@ struct Spec {
 }
 
 const DAY_MS: u64 = 24 * 3_600_000;
+const MANY: u64 = 1_000_000_000_000;
 
 const SPECS: &[Spec] = &[
     spec("DATABASE_URL", Kind::Secret, "", "", "Postgres to use; none: the embedded one"),
@@ -133,6 +134,15 @@ const SPECS: &[Spec] = &[
         "a worker keeps the read models up to date",
     ),
     spec("LONGHAUL_PROJECTIONS", Kind::Text, "", "", "directory of read models of your own"),
+    up_to("METRICS_INTERVAL", DAY_MS, "30000", "ms", "figures in a worker's log; 0: none"),
+    up_to("METRICS_WINDOW", MANY, "604800000", "ms", "what figures look at; 0: all"),
+    up_to("HEALTH_CHECK_INTERVAL", DAY_MS, "60000", "ms", "checks by a worker; 0: none"),
+    up_to("HEALTH_MAX_FAILURE_PERCENT", 100, "50", "%", "failed executions"),
+    up_to("HEALTH_MAX_EXECUTION_MS", MANY, "1800000", "ms", "95th percentile of execution times"),
+    up_to("HEALTH_MAX_QUEUE_DEPTH", MANY, "1000", "executions", "that wait for a worker"),
+    up_to("HEALTH_MAX_MEMORY_PERCENT", 100, "95", "%", "memory of the machine in use"),
+    up_to("HEALTH_MIN_DISK_MB", MANY, "1000", "MB", "free where the home is"),
+    up_to("HEALTH_MAX_CONNECTIONS_PERCENT", 100, "90", "%", "of the server's in use"),
     spec(
         "LONGHAUL_ACCEPT_DATA_LOSS",
         Kind::Switch,
@@ -141,6 +151,17 @@ const SPECS: &[Spec] = &[
         "work with a database that has fsync off; for tests only",
     ),
 ];
+
+/// A number from 0.
+const fn up_to(
+    env: &'static str,
+    max: u64,
+    default: &'static str,
+    unit: &'static str,
+    about: &'static str,
+) -> Spec {
+    spec(env, Kind::Number(0, max), default, unit, about)
+}
 
 const fn spec(
     env: &'static str,

@@ -19,6 +19,7 @@ mod submit;
 mod verify;
 mod workflows;
 
+pub use crate::monitor::{Check, CheckState, Figures, Health, Thresholds, Usage};
 pub use crate::store::Metrics;
 pub use archive::{RetentionError, month_name};
 pub use audit::{AuditError, AuditTotal, Scope, Watch};
@@ -112,6 +113,9 @@ impl Longhaul {
             heartbeat: settings.duration("LONGHAUL_HEARTBEAT_MS"),
             poll: settings.duration("LONGHAUL_POLL_MS"),
             drain: settings.duration("LONGHAUL_DRAIN_MS"),
+            metrics_every: settings.duration("METRICS_INTERVAL"),
+            health_every: settings.duration("HEALTH_CHECK_INTERVAL"),
+            thresholds: Thresholds::of(settings),
             ..WorkerOptions::default()
         }
     }

@@ -2,12 +2,14 @@
 
 use super::connect::Store;
 use super::error::StoreError;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+use uuid::Uuid;
 
-/// Current figures.
+/// Current figures of the executions and of the database.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, sqlx::FromRow)]
 pub struct Metrics {
-    /// Executions that have ended.
+    /// Executions that have ended, of those requested in the window (`METRICS_WINDOW`).
     pub tasks_processed: i64,
     /// Of those, completed.
     pub tasks_succeeded: i64,
@@ -25,16 +27,27 @@ pub struct Metrics {
     pub p50_execution_ms: Option<f64>,
     /// The same, 95th percentile.
     pub p95_execution_ms: Option<f64>,
-    /// Executions that a worker holds.
+    /// Executions that a worker holds, whenever requested.
     pub active_executions: i64,
-    /// Executions that could be worked on and that nobody holds.
+    /// Executions that could be worked on and that nobody holds, whenever requested.
     pub queue_depth: i64,
+    /// Workers with a sign of life within their lease.
+    pub workers_alive: i64,
+    /// Workers without one that nobody has declared dead yet.
+    pub workers_silent: i64,
+    /// Size of the database, in bytes.
+    pub database_bytes: i64,
+    /// Connections of clients to the server, of all databases.
+    pub connections_used: i64,
+    /// Connections that the server allows.
+    pub connections_max: i64,
 }
 
+/// Ids sort by the time of the request, so that a window is a range of the primary key.
 const METRICS: &str = r"/* metrics */
 with ended as (
     select status, extract(epoch from finished_at - started_at) * 1000 as ms
-      from executions where finished_at is not null
+      from executions where execution_id >= $1 and finished_at is not null
 ), sums as (
     select count(*) as processed,
            count(*) filter (where status = 'completed') as completed,
@@ -44,6 +57,10 @@ with ended as (
            percentile_cont(array[0.5, 0.95]) within group (order by ms)
                filter (where status <> 'cancelled') as percentiles
       from ended
+), lives as (
+    select count(*) filter (where is_alive) as alive, count(*) filter (where not is_alive) as silent
+      from (select heartbeat_at >= clock_timestamp() - lease_ms * interval '1 millisecond' as is_alive
+              from workers) w
 )
 select processed as tasks_processed, completed as tasks_succeeded, failed as tasks_failed,
        cancelled as tasks_cancelled,
@@ -53,8 +70,13 @@ select processed as tasks_processed, completed as tasks_succeeded, failed as tas
        percentiles[1]::float8 as p50_execution_ms,
        percentiles[2]::float8 as p95_execution_ms,
        (select count(*) from executions where worker_id is not null) as active_executions,
-       (select count(*) from queue where ready) as queue_depth
-  from sums";
+       (select count(*) from queue where ready) as queue_depth,
+       alive as workers_alive, silent as workers_silent,
+       pg_database_size(current_database()) as database_bytes,
+       (select count(*) from pg_stat_activity where backend_type = 'client backend')
+           as connections_used,
+       current_setting('max_connections')::bigint as connections_max
+  from sums, lives";
 
 const COUNT: &str = "/* count events */ select count(*) from events where type = $1";
 
@@ -72,8 +94,16 @@ impl Store {
         Ok(sqlx::query_scalar(ENDED).fetch_one(&self.pool).await?)
     }
 
-    /// Current figures.
-    pub async fn metrics(&self) -> Result<Metrics, StoreError> {
-        Ok(sqlx::query_as(METRICS).fetch_one(&self.pool).await?)
+    /// Current figures. Ends and times are those of executions requested since `since`; none: of all,
+    /// which reads every execution.
+    pub async fn metrics(&self, since: Option<DateTime<Utc>>) -> Result<Metrics, StoreError> {
+        let first = since.map_or(Uuid::nil(), first_id);
+        Ok(sqlx::query_as(METRICS).bind(first).fetch_one(&self.pool).await?)
     }
+}
+
+/// The lowest id that an execution requested at this time can have.
+fn first_id(at: DateTime<Utc>) -> Uuid {
+    let ms = u128::try_from(at.timestamp_millis()).unwrap_or_default();
+    Uuid::from_u128(ms << 80)
 }

@@ -15,12 +15,14 @@ mod recorder;
 
 mod signs;
 mod upkeep;
+mod watch;
 
 pub use children::ChildRequests;
 pub(crate) use children::after_end;
 
 use crate::clock::Clock;
 use crate::config::home::Home;
+use crate::monitor::Thresholds;
 use crate::stages::Registry;
 use crate::store::{Begun, Claimed, Registration, Store, StoreError};
 use crate::workflow::resources::{Offer, meets};
@@ -37,6 +39,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use upkeep::Upkeep;
 use uuid::Uuid;
+use watch::Watch;
 
 /// How a worker behaves.
 #[derive(Clone, Debug)]
@@ -55,6 +58,12 @@ pub struct WorkerOptions {
     pub poll: Duration,
     /// How long attempts may go on after a stop was asked for. Default 20 s.
     pub drain: Duration,
+    /// Between two lines of figures in the log; zero: none. Default 30 s.
+    pub metrics_every: Duration,
+    /// Between two checks, told in the log if they do not hold; zero: none. Default 60 s.
+    pub health_every: Duration,
+    /// What the checks compare with.
+    pub thresholds: Thresholds,
     /// Take this execution and no other.
     pub only: Option<Uuid>,
 }
@@ -70,6 +79,9 @@ impl Default for WorkerOptions {
             heartbeat: Duration::from_secs(1),
             poll: Duration::from_millis(100),
             drain: Duration::from_secs(20),
+            metrics_every: Duration::from_secs(30),
+            health_every: Duration::from_secs(60),
+            thresholds: Thresholds::default(),
             only: None,
         }
     }
@@ -170,6 +182,7 @@ impl Worker {
     pub async fn run(&self, stop: CancellationToken) -> Result<(), StoreError> {
         let _upkeep = Upkeep::start(&self.shared);
         let _sweep = children::Sweep::start(&self.shared);
+        let _watch = Watch::start(&self.shared, &self.options);
         while !stop.is_cancelled() {
             match self.live(&stop).await {
                 Ok(Ending::Stopped) => return Ok(()),

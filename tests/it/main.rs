@@ -20,6 +20,7 @@ mod framework;
 mod history;
 mod long;
 mod map;
+mod monitor;
 mod months;
 mod projections;
 mod properties;

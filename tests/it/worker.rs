@@ -115,6 +115,7 @@ async fn a_task_is_processed_by_its_id() {
     let view = engine.process_task(submitted.task_id).await.expect("processed");
     assert_eq!((view.execution_id, view.status), (submitted.execution_id, Status::Completed));
     let metrics = engine.metrics().await.expect("metrics");
+    let metrics = metrics.metrics;
     assert_eq!((metrics.tasks_processed, metrics.success_rate), (1, Some(1.0)));
     assert!(engine.active_executions().await.expect("a list").is_empty());
 }

@@ -76,6 +76,12 @@ async fn a_life_by_commands() {
     assert_eq!(tasks[0]["idempotency_key"], "k1");
     let metrics = program.run(&["metrics", "--json"]).expect_code(0).json();
     assert_eq!(metrics["tasks_succeeded"], 1);
+    for figure in ["window_ms", "cpu_seconds", "disk_free_bytes", "database_bytes", "queue_depth"] {
+        assert!(metrics[figure].is_number(), "{figure}: {metrics:#}");
+    }
+    let health = program.run(&["health", "--json"]).json();
+    assert_eq!(health["checks"][0]["name"], "database");
+    assert_eq!(health["checks"][0]["state"], "ok");
     for plain in
         [vec!["show", &id], vec!["list"], vec!["tasks"], vec!["metrics"], vec!["history", &id]]
     {
