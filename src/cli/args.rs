@@ -461,6 +461,15 @@ pub(super) enum BenchWhat {
         #[arg(long, default_value_t = 5_000)]
         stages: usize,
     },
+    /// All read models folded anew from a made-up log
+    Rebuild {
+        /// How many events
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+        /// Only fold the streams to states
+        #[arg(long)]
+        replay: bool,
+    },
     /// A worker process is killed in the midst of its work
     Recover {
         /// How many

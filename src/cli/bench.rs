@@ -39,6 +39,9 @@ async fn measure(arena: &Arena, what: &BenchWhat) -> Result<(), CliError> {
             say(&bench::append(arena, *writers, time, rival).await?);
         }
         BenchWhat::History { stages } => say(&bench::history(arena, *stages).await?),
+        BenchWhat::Rebuild { events, replay } => {
+            say(&bench::rebuild(arena, *events, *replay).await?);
+        }
         BenchWhat::Recover { executions, stage_ms, slots } => {
             let program = std::env::current_exe()
                 .map_err(|source| BenchError::Machine { what: "this program", source })?;

@@ -17,6 +17,7 @@ mod executions;
 mod framework;
 mod intake;
 mod logs;
+mod made_up;
 mod metrics;
 mod months;
 mod queue;

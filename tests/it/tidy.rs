@@ -112,7 +112,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "bench",
-        &["clock", "config", "engine", "stages", "store", "task", "view", "worker", "workflow"],
+        &[
+            "clock",
+            "config",
+            "engine",
+            "stages",
+            "projector",
+            "store",
+            "task",
+            "view",
+            "worker",
+            "workflow",
+        ],
     ),
     (
         "cli",

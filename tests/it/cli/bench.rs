@@ -56,3 +56,14 @@ async fn recover() {
     assert!(seen["stages_cut_off"].as_i64().is_some_and(|n| n > 0), "{seen}");
     is_positive(&seen, &["recovery_seconds"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rebuild() {
+    for arguments in
+        [&["rebuild", "--events", "3000"][..], &["rebuild", "--events", "3000", "--replay"]]
+    {
+        let seen = measure(arguments).await;
+        assert!(seen["events"].as_u64().is_some_and(|n| n >= 3_000), "{seen}");
+        is_positive(&seen, &["events_per_s", "copy_events_per_s", "ratio"]);
+    }
+}
