@@ -1,5 +1,6 @@
 //! The arguments: names as in the contract, help as people read it.
 
+use super::bench::Bench;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -418,82 +419,4 @@ pub(super) enum DbAction {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Bench {
-    #[command(subcommand)]
-    pub(super) what: BenchWhat,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum BenchWhat {
-    /// Many executions of six stages at once
-    Throughput {
-        /// How many in all
-        #[arg(long, default_value_t = 2_000)]
-        executions: usize,
-        /// How many at a time
-        #[arg(long, default_value_t = 500)]
-        concurrency: usize,
-    },
-    /// Executions of six stages, one after the other
-    Latency {
-        /// How many
-        #[arg(long, default_value_t = 100)]
-        executions: usize,
-    },
-    /// Appends by many writers
-    Append {
-        /// How many
-        #[arg(long, default_value_t = 1_000)]
-        writers: usize,
-        /// For how long
-        #[arg(long, default_value_t = 5)]
-        seconds: u64,
-        /// Whose store
-        #[arg(long, value_enum, default_value_t = BenchStore::Longhaul)]
-        store: BenchStore,
-    },
-    /// One execution of many stages
-    History {
-        /// How many
-        #[arg(long, default_value_t = 5_000)]
-        stages: usize,
-    },
-    /// All read models folded anew from a made-up log
-    Rebuild {
-        /// How many events
-        #[arg(long, default_value_t = 1_000_000)]
-        events: u64,
-        /// Only fold the streams to states
-        #[arg(long)]
-        replay: bool,
-    },
-    /// A worker process is killed in the midst of its work
-    Recover {
-        /// How many
-        #[arg(long, default_value_t = 200)]
-        executions: usize,
-        /// How long each stage takes
-        #[arg(long, default_value_t = 200)]
-        stage_ms: u64,
-        /// How many at a time
-        #[arg(long, default_value_t = 100)]
-        slots: usize,
-    },
-    /// The worker that `recover` kills
-    #[command(hide = true)]
-    Work {
-        #[arg(long)]
-        slots: usize,
-        #[arg(long)]
-        stage_ms: u64,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum BenchStore {
-    Longhaul,
-    PostgresEs,
 }
