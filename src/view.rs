@@ -3,9 +3,10 @@
 //! Pure: a state goes in, a shape comes out. The command line prints them and the server sends them,
 //! so that there is one shape for one thing.
 
-use crate::store::{ExecutionRow, Stored};
+use crate::store::{ExecutionRow, Stored, Waiting};
 use crate::workflow::definition::StageDefinition;
 use crate::workflow::event::Cost;
+use crate::workflow::resources::{Offer, need, unmet};
 use crate::workflow::state::{Execution, Outcome, Stage, StageState, Status};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -314,6 +315,55 @@ pub fn waiting_reason(state: &Execution) -> Option<WaitingReason> {
             | StageState::Failed { .. }
             | StageState::Skipped { .. } => None,
         }),
+    }
+}
+
+/// What is known outside of an execution's own history about why it waits.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Stages that wait for keys, the longest first.
+    pub waiting: Vec<Waiting>,
+    /// What the workers offer.
+    pub offers: Vec<Offer>,
+    /// The time.
+    pub now: DateTime<Utc>,
+}
+
+/// Why nothing happens, with what is known around the execution: a key that somebody else holds, a
+/// label that no worker offers.
+pub fn waiting_reason_among(
+    execution_id: Uuid,
+    state: &Execution,
+    around: &Surroundings,
+) -> Option<WaitingReason> {
+    let own = waiting_reason(state)?;
+    if own.kind == "paused" {
+        return Some(own);
+    }
+    if let Some(wait) = around.waiting.iter().find(|w| w.execution_id == execution_id) {
+        return Some(for_key(wait));
+    }
+    let need = need(state, around.now, &|_| false).unwrap_or_default();
+    if own.kind == "worker"
+        && let Some(detail) = unmet(&need, &around.offers)
+    {
+        return Some(WaitingReason { kind: "label".to_owned(), detail, ..own });
+    }
+    Some(own)
+}
+
+fn for_key(wait: &Waiting) -> WaitingReason {
+    let kind = if wait.at_most == 1 { "key" } else { "limit" };
+    let (stage, key, n) = (&wait.stage, &wait.key, wait.at_most);
+    let held = wait.holders.as_ref().map_or_else(
+        || "which has just become free".to_owned(),
+        |holders| format!("which is held by {holders}"),
+    );
+    let limit = if n == 1 { String::new() } else { format!(" (at most {n} at once)") };
+    WaitingReason {
+        kind: kind.to_owned(),
+        detail: format!("stage `{stage}` waits for key `{key}`{limit}, {held}"),
+        since: Some(wait.since),
     }
 }
 

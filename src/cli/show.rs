@@ -23,7 +23,13 @@ pub(super) async fn list(session: &Session, args: &List) -> Done {
     let engine = session.open().await?;
     let rows = engine.store().list(&filter).await?;
     if session.json() {
-        out::json(&rows.iter().map(row_json).collect::<Vec<_>>());
+        let reasons = engine.waiting_reasons(&rows).await?;
+        let row = |r: &ExecutionRow| {
+            let mut row = row_json(r);
+            row["waiting_reason"] = json!(reasons.get(&r.execution_id));
+            row
+        };
+        out::json(&rows.iter().map(row).collect::<Vec<_>>());
     } else {
         let cells = |r: &ExecutionRow| {
             vec![

@@ -1,5 +1,6 @@
 //! Settings: of the program, of one execution, and where things lie.
 
 pub mod home;
+pub mod limits;
 pub mod run;
 pub mod settings;

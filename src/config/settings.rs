@@ -231,6 +231,8 @@ pub struct Settings {
     secret_url: Option<SecretString>,
     /// Settings for executions from the file; an object.
     pub run: Value,
+    /// How many may hold a key at once, by pattern; none: whatever is in force stays.
+    pub key_limits: Option<Vec<(String, u32)>>,
 }
 
 /// Tables of the file that belong to executions.
@@ -244,7 +246,12 @@ impl Settings {
         file: Option<&Path>,
         flags: &[(&'static str, String)],
     ) -> Result<Settings, ConfigError> {
-        let mut settings = Settings { values: BTreeMap::new(), secret_url: None, run: json!({}) };
+        let mut settings = Settings {
+            values: BTreeMap::new(),
+            secret_url: None,
+            run: json!({}),
+            key_limits: None,
+        };
         for spec in SPECS {
             settings.set(spec, spec.default.to_owned(), Origin::Default)?;
             if let Some(value) = environment(spec.env) {
@@ -285,7 +292,12 @@ impl Settings {
         let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
         let table: Map<String, Value> =
             toml::from_str(&text).map_err(|e| wrong(without_text(&text, &e)))?;
-        for (key, value) in table {
+        for (key, mut value) in table {
+            if let Some(keys) = value.as_object_mut().filter(|_| key == "limits")
+                && let Some(limits) = keys.remove("keys")
+            {
+                self.key_limits = Some(super::limits::key_limits(&limits).map_err(&wrong)?);
+            }
             if RUN_KEYS.contains(&key.as_str()) {
                 self.run[key] = value;
                 continue;

@@ -116,6 +116,7 @@ impl Longhaul {
             metrics_every: settings.duration("METRICS_INTERVAL"),
             health_every: settings.duration("HEALTH_CHECK_INTERVAL"),
             thresholds: Thresholds::of(settings),
+            key_limits: settings.key_limits.clone(),
             ..WorkerOptions::default()
         }
     }

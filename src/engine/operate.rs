@@ -73,7 +73,15 @@ impl Longhaul {
                 let row = self.store.execution_row(id).await?;
                 Ok(view::archived(&row, view::Archived { month, place }))
             }
-            other => Ok(view::execution(id, &other?)),
+            other => {
+                let state = other?;
+                let mut view = view::execution(id, &state);
+                if view.waiting_reason.is_some() {
+                    let around = self.surroundings(&[id]).await?;
+                    view.waiting_reason = view::waiting_reason_among(id, &state, &around);
+                }
+                Ok(view)
+            }
         }
     }
 

@@ -30,6 +30,11 @@ pub(super) struct Deployment;
 
 #[async_trait]
 impl StageExecutor for Deployment {
+    /// Two deployments to one place would undo each other.
+    fn keys(&self) -> &'static [&'static str] {
+        &["deploy:{repository}:{settings.deploy.environment}"]
+    }
+
     fn outputs(&self) -> Option<Vec<&'static str>> {
         Some(vec!["environment", "version", "deployment_id", "verified", "merged_into"])
     }

@@ -94,6 +94,12 @@ pub trait StageExecutor: Send + Sync {
         false
     }
 
+    /// Keys that its stages hold while they run, unless their definition says otherwise; templates as
+    /// in `resources.keys`.
+    fn keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Performs one attempt. Must return soon after `context.cancelled` fires; a side effect is
     /// looked for by its deterministic key before it is done, because any attempt may be the second.
     async fn run(&self, context: &StageContext) -> Result<StageOutcome, Failure>;

@@ -143,6 +143,13 @@ impl Append {
         }
     }
 
+    /// The same append, queued in another way than its state alone asks for.
+    #[must_use]
+    pub fn queued(mut self, wake: Wake, need: Option<String>) -> Self {
+        (self.wake, self.need) = (wake, need);
+        self
+    }
+
     fn push(&mut self, happened: &Happened, branch: u32, actor: &str) -> Result<(), StoreError> {
         let sequence = self.expected + self.records.len() as u64 + 1;
         let payload = serde_json::to_string(&happened.event).map_err(|e| {

@@ -5,6 +5,7 @@
 //! nothing can start, the lease goes and the queue entry comes with it.
 
 use super::Shared;
+use super::gate::Gate;
 use crate::store::{Append, AppendError, Claimed, Disposition, Loaded, StoreError};
 use crate::workflow::command::{Command, Refusal};
 use crate::workflow::decide::apply;
@@ -46,6 +47,7 @@ pub(super) struct Stream {
     claimed: Claimed,
     actor: String,
     loaded: Loaded,
+    gate: Gate,
     is_released: bool,
 }
 
@@ -62,7 +64,9 @@ impl Stream {
 
     /// The stream as its submitter has left it.
     pub(super) fn of(shared: Arc<Shared>, claimed: Claimed, worker: Uuid, loaded: Loaded) -> Self {
-        Stream { shared, claimed, actor: format!("worker:{worker}"), loaded, is_released: false }
+        let actor = format!("worker:{worker}");
+        let gate = Gate::new(Arc::clone(&shared), claimed, worker, &loaded.state);
+        Stream { shared, claimed, actor, loaded, gate, is_released: false }
     }
 
     pub(super) fn state(&self) -> &Execution {
@@ -74,9 +78,35 @@ impl Stream {
         self.is_released
     }
 
+    /// Decides `wish` and takes what follows from it, as `mode` allows. What asks for permits begins in
+    /// an append of its own, when they are held; what ended gives its own back first.
+    pub(super) async fn commit(
+        &mut self,
+        wish: Option<&Command>,
+        mode: Mode,
+    ) -> Result<Vec<Happened>, CommitError> {
+        let mut happened = self.write(wish, mode).await?;
+        self.gate.settle(&self.loaded.state).await;
+        let may_ask = mode == Mode::Advance && !self.is_released;
+        if may_ask && self.gate.ask(&self.loaded.state).await? {
+            happened.extend(self.write(None, mode).await?);
+            // What was granted and did not begin after all is given back.
+            self.gate.settle(&self.loaded.state).await;
+        }
+        if self.is_released {
+            self.gate.left().await;
+        }
+        Ok(happened)
+    }
+
+    /// When to look again although nothing was heard.
+    pub(super) fn asks_again_at(&self) -> Option<chrono::DateTime<chrono::Utc>> {
+        self.gate.asks_again_at()
+    }
+
     /// Decides `wish`, takes what follows from it as `mode` allows, and makes all of it durable in
     /// one append. Somebody else's append in between is loaded, and the wish decided anew.
-    pub(super) async fn commit(
+    async fn write(
         &mut self,
         wish: Option<&Command>,
         mode: Mode,
@@ -86,16 +116,13 @@ impl Stream {
             let now = self.shared.clock.now();
             let state = &mut self.loaded.state;
             let mut happened = wish.map(|c| apply(state, now, c)).transpose()?.unwrap_or_default();
-            let offer = &self.shared.offer;
-            let fits = |state: &Execution, stage: &str| {
-                state.policy(stage).is_none_or(|p| p.resources.is_met_by(offer))
-            };
+            let gate = &self.gate;
             if mode == Mode::Advance {
-                happened.extend(advance_where(state, now, &fits)?);
+                let may_begin = |state: &Execution, stage: &str| gate.admits(state, stage);
+                happened.extend(advance_where(state, now, &may_begin)?);
             }
-            let is_for_others = |stage: &str| !fits(state, stage);
-            let may_go =
-                mode == Mode::LetGo || wake_beside(state, now, &is_for_others) != Wake::Now;
+            let is_held_back = |stage: &str| gate.holds_back(state, stage);
+            let may_go = mode == Mode::LetGo || wake_beside(state, now, &is_held_back) != Wake::Now;
             let release = may_go && !state.is_anything_running();
             if happened.is_empty() && !release {
                 return Ok(happened);
@@ -104,6 +131,7 @@ impl Stream {
             let id = self.claimed.execution_id;
             let append = Append::new(id, state, &happened, before, &self.actor, now)?
                 .as_worker(self.claimed.fence, disposition);
+            let append = if release { gate.queue(append, state, now) } else { append };
             let head_hash = append.head_hash;
             match self.shared.store.append(append).await {
                 Ok(()) => {

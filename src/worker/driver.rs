@@ -43,6 +43,9 @@ pub(super) struct Driver {
 /// An execution that could not be worked on is not taken up again before this.
 const GIVE_BACK_DELAY: Duration = Duration::from_secs(2);
 
+/// Between two looks at the gate, whatever the clock says.
+const SHORTEST_LOOK: Duration = Duration::from_millis(100);
+
 /// How often, a second apart, the end of a log is tried to be stored.
 const LATE_LOG_TRIES: u32 = 300;
 
@@ -153,6 +156,7 @@ impl Driver {
             }
             self.heed(stream);
             let stops = self.stops.clone();
+            let again = self.patience(stream);
             tokio::select! {
                 biased;
                 () = stops.lost.cancelled() => return Err(CommitError::Lost("lease lost".to_owned())),
@@ -164,6 +168,7 @@ impl Driver {
                         self.commit(stream, None).await?;
                     }
                 }
+                () = until(again) => self.commit(stream, None).await?,
                 () = stops.halt.cancelled(), if self.is_any_going_on() => self.cut_off_all(),
             }
         }
@@ -172,6 +177,13 @@ impl Driver {
 
     fn not_before(&self) -> DateTime<Utc> {
         self.shared.clock.now() + GIVE_BACK_DELAY
+    }
+
+    /// How long until a stage asks for its keys again; none if no stage waits for any.
+    fn patience(&self, stream: &Stream) -> Option<Duration> {
+        let at = stream.asks_again_at()?;
+        let left = (at - self.shared.clock.now()).to_std().unwrap_or_default();
+        Some(left.max(SHORTEST_LOOK))
     }
 
     fn mode(&self) -> Mode {
@@ -348,6 +360,14 @@ impl Driver {
                 self.running.remove(&(report.stage, report.attempt));
             }
         }
+    }
+}
+
+/// Waits this long; for ever if there is no such time.
+async fn until(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 

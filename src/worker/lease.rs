@@ -5,9 +5,11 @@
 //! The second makes a restart after a crash take over at once.
 
 use super::WorkerOptions;
+use crate::clock::Clock;
 use crate::store::{Registration, Store, StoreError};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -75,6 +77,7 @@ pub(super) enum Beat {
 pub(super) struct Lease {
     store: Store,
     me: Registration,
+    clock: Arc<dyn Clock>,
     lease: Duration,
     heartbeat: Duration,
     last_beat: Instant,
@@ -82,10 +85,16 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(store: &Store, me: Registration, options: &WorkerOptions) -> Self {
+    pub(super) fn new(
+        store: &Store,
+        me: Registration,
+        options: &WorkerOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Lease {
             store: store.clone(),
             me,
+            clock,
             lease: options.lease,
             heartbeat: options.heartbeat,
             last_beat: Instant::now(),
@@ -128,6 +137,9 @@ impl Lease {
         }
         let orphans_every = (5_000 / self.heartbeat.as_millis().max(1)).max(1) as u64;
         if (self.beats - 1).is_multiple_of(orphans_every) {
+            if let Err(error) = self.store.sweep_permits(self.clock.now()).await {
+                tracing::warn!(%error, "the sweep of permits is put off");
+            }
             match self.store.free_orphans().await {
                 Ok(0) => {}
                 Ok(freed) => tracing::warn!(freed, "executions of unknown workers were freed"),

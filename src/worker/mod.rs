@@ -7,6 +7,7 @@ mod attempt;
 mod children;
 mod commit;
 mod driver;
+mod gate;
 mod inputs;
 mod lease;
 mod local;
@@ -64,6 +65,8 @@ pub struct WorkerOptions {
     pub health_every: Duration,
     /// What the checks compare with.
     pub thresholds: Thresholds,
+    /// How many may hold a key at once, by pattern, for all workers from now on; none: as it is.
+    pub key_limits: Option<Vec<(String, u32)>>,
     /// Take this execution and no other.
     pub only: Option<Uuid>,
 }
@@ -82,6 +85,7 @@ impl Default for WorkerOptions {
             metrics_every: Duration::from_secs(30),
             health_every: Duration::from_secs(60),
             thresholds: Thresholds::default(),
+            key_limits: None,
             only: None,
         }
     }
@@ -214,9 +218,17 @@ impl Worker {
             offer: self.options.offer.clone(),
             lease: self.options.lease,
         };
+        if let Some(limits) = &self.options.key_limits {
+            self.shared.store.replace_key_limits(limits).await?;
+        }
         self.shared.store.register_worker(&registration).await?;
         tracing::info!(worker.id = %id, worker.name = %self.options.name, "worker registered");
-        let lease = Lease::new(&self.shared.store, registration, &self.options);
+        let lease = Lease::new(
+            &self.shared.store,
+            registration,
+            &self.options,
+            Arc::clone(&self.shared.clock),
+        );
         let ending = self.work(id, lease, stop).await;
         self.shared.local.desk.close(id);
         if matches!(ending, Ending::Stopped) {

@@ -6,10 +6,11 @@
 //! alternative is met by everybody.
 
 use super::definition::StageDefinition;
-use super::next::{begins, next};
+use super::next::{begins, known_value, next};
 use super::state::{Execution, StageState};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What a stage needs to run; everything may be left out.
@@ -25,6 +26,11 @@ pub struct Resources {
     /// Memory that its worker must have, in MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<u64>,
+    /// Keys that it holds while it runs, across all workers; each by one at a time, unless the settings
+    /// say otherwise. `{path}` stands for a value: `repository`, `workflow`, `settings.`, `input.`,
+    /// `task.`, or an output as `STAGE.name`. Left out: those of its kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<String>>,
 }
 
 /// What a worker offers. What it says nothing of (`cpu`, `memory_mb`) counts as enough.
@@ -129,6 +135,68 @@ pub fn need(
     Some(alternatives.into_iter().collect::<Vec<_>>().join("|"))
 }
 
+/// The keys that a stage asks for, filled in, sorted, each once; `defaults` are those of its kind.
+pub fn demanded_keys(state: &Execution, stage: &str, defaults: &[&str]) -> Vec<String> {
+    let Some(policy) = state.policy(stage) else { return Vec::new() };
+    let keys: BTreeSet<String> = match &policy.resources.keys {
+        Some(own) => own.iter().map(|k| filled(state, k)).collect(),
+        None => defaults.iter().map(|k| filled(state, k)).collect(),
+    };
+    keys.into_iter().collect()
+}
+
+/// A template with its values; one that is not known is empty.
+fn filled(state: &Execution, template: &str) -> String {
+    let mut parts = template.split('{');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (path, rest) = part.split_once('}').unwrap_or((part, ""));
+        out.push_str(&value_of(state, path));
+        out.push_str(rest);
+    }
+    out
+}
+
+fn value_of(state: &Execution, path: &str) -> String {
+    let Some(request) = &state.request else { return String::new() };
+    let (head, rest) = path.split_once('.').unwrap_or((path, ""));
+    let root = match head {
+        "repository" => return request.repository.clone().unwrap_or_default(),
+        "workflow" => return request.definition.name.clone(),
+        "settings" => Some(&request.settings),
+        other => known_value(state, other),
+    };
+    let steps = rest.split('.').filter(|s| !s.is_empty());
+    match steps.fold(root, |value, step| value.and_then(|v| v.get(step))) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// What is wrong with a template of a key; `is_stage` knows the stages of the workflow.
+pub fn wrong_key(template: &str, is_stage: &dyn Fn(&str) -> bool) -> Option<String> {
+    if template.is_empty() || template.len() > 200 {
+        return Some("a key has 1 to 200 bytes".to_owned());
+    }
+    for part in template.split('{').skip(1) {
+        let Some((path, rest)) = part.split_once('}') else {
+            return Some(format!("`{{` without `}}` in `{template}`"));
+        };
+        let head = path.split('.').next().unwrap_or_default();
+        let is_known = matches!(head, "repository" | "workflow" | "settings" | "input" | "task")
+            || is_stage(head);
+        if !is_known {
+            let known = "repository, workflow, settings, input, task and the stages";
+            return Some(format!("`{{{path}}}` in `{template}` is unknown; known are {known}"));
+        }
+        if rest.contains('}') {
+            return Some(format!("`}}` without `{{` in `{template}`"));
+        }
+    }
+    None
+}
+
 /// Whether a text may be a label: `a-z`, `A-Z`, `0-9` and `. _ - : /`, 1 to 64 of them.
 pub fn is_label(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || ".:/_-".contains(c);
@@ -173,6 +241,30 @@ mod tests {
         assert_eq!(unmet("", &[]), None);
         let said = unmet("gpu,linux|macos", &offers).expect("unmet");
         assert!(said.starts_with("no worker offers `gpu` and `linux`, or `macos`;"), "{said}");
+    }
+
+    #[test]
+    fn keys_are_filled_with_what_is_known() {
+        let mut state = execution(json!([{"name": "a", "kind": "x"}, {"name": "b", "kind": "x",
+            "resources": {"keys": ["d:{repository}:{settings.deploy.environment}", "n:{a.n}", "k"]}}]));
+        if let Some(request) = &mut state.request {
+            request.repository = Some("/srv/shop".to_owned());
+            request.settings = json!({"deploy": {"environment": "prod"}});
+        }
+        assert_eq!(demanded_keys(&state, "b", &["z"]), ["d:/srv/shop:prod", "k", "n:"]);
+        assert_eq!(demanded_keys(&state, "a", &["w:{workflow}"]), ["w:w"]);
+        assert_eq!(demanded_keys(&state, "nobody", &["z"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_template_is_judged() {
+        let is_stage = |name: &str| name == "build";
+        for right in ["k", "d:{repository}", "{build.version}", "x{input.a}{task.type}y"] {
+            assert_eq!(wrong_key(right, &is_stage), None, "{right}");
+        }
+        for wrong in ["", "d:{repository", "d:{}", "{ship.x}", "{input.a}}"] {
+            assert!(wrong_key(wrong, &is_stage).is_some(), "{wrong}");
+        }
     }
 
     fn execution(stages: serde_json::Value) -> Execution {

@@ -7,7 +7,7 @@ use super::definition::{Definition, StageDefinition};
 use super::event::is_too_deep;
 use super::failure::ErrorKind;
 use super::graph::Graph;
-use super::resources::is_label;
+use super::resources::{is_label, wrong_key};
 use super::retry::KindPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,6 +182,12 @@ impl Judge<'_> {
         for label in stage.resources.labels.iter().filter(|l| !is_label(l)) {
             let said = "a label is 1 to 64 of the characters a-z, A-Z, 0-9 and . _ - : /";
             self.say_stage(stage, format!("resources.labels: {said}, not `{label}`"));
+        }
+        for key in stage.resources.keys.iter().flatten() {
+            let is_stage = |name: &str| self.graph.index_of(name).is_some();
+            if let Some(wrong) = wrong_key(key, &is_stage) {
+                self.say_stage(stage, format!("resources.keys: {wrong}"));
+            }
         }
         if stage.resources.cpu.is_some_and(|n| !(0.0..=10_000.0).contains(&n)) {
             self.say_stage(stage, "resources.cpu must be 0 to 10000 processors");

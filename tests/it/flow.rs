@@ -73,14 +73,13 @@ async fn a_first_stage_with_a_label_is_never_claimed_in_vain() {
     fitting.end().await;
 }
 
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_900_000_000, 0).expect("a time")
 }
 
-async fn registered(store: &Store) -> Uuid {
-    let worker_id = Uuid::now_v7();
-    let worker = Registration {
-        worker_id,
+fn registration() -> Registration {
+    Registration {
+        worker_id: Uuid::now_v7(),
         name: "w".to_owned(),
         host: "h".to_owned(),
         pid: 1,
@@ -88,14 +87,24 @@ async fn registered(store: &Store) -> Uuid {
         slots: 1,
         offer: Offer::default(),
         lease: Duration::from_secs(60),
-    };
+    }
+}
+
+pub(crate) async fn registered(store: &Store) -> Uuid {
+    let worker = registration();
     store.register_worker(&worker).await.expect("registered");
-    worker_id
+    worker.worker_id
 }
 
 /// Executions that are nobody's, as rows alone: `$1` of them with this priority, status and queue
 /// entry; their ids count up from `first`.
-async fn made_up(c: &mut PgConnection, first: u64, count: u64, priority: i16, queued: &str) {
+pub(crate) async fn made_up(
+    c: &mut PgConnection,
+    first: u64,
+    count: u64,
+    priority: i16,
+    queued: &str,
+) {
     let statement = format!(
         "with made as (
              insert into executions (execution_id, task_id, workflow, workflow_version, title,
@@ -180,4 +189,21 @@ async fn a_claim_and_the_ring_read_little_however_many_wait() {
         .await
         .expect("a plan");
     assert!(buffers(&needs) < 50, "one value: {needs:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_that_nobody_offers_is_named() {
+    let database = TestDatabase::new().await;
+    let mut definition = choosy();
+    definition.stages.remove(0);
+    let builder = database.builder().stage("fake", Fake::ok()).workflow(definition);
+    let engine = builder.build().await.expect("an engine");
+    let id = submit(&engine, "choosy").await;
+    let reason = engine.show(id).await.expect("a view").waiting_reason.expect("a reason");
+    assert_eq!(reason.kind, "label");
+    assert!(reason.detail.starts_with("no worker offers `gpu`"), "{}", reason.detail);
+    let gpu = Registration { offer: offering(&["gpu"]), ..registration() };
+    engine.store().register_worker(&gpu).await.expect("registered");
+    let reason = engine.show(id).await.expect("a view").waiting_reason.expect("a reason");
+    assert_eq!(reason.kind, "worker");
 }

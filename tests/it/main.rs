@@ -22,6 +22,7 @@ mod long;
 mod map;
 mod monitor;
 mod months;
+mod permits;
 mod projections;
 mod properties;
 mod recovery;
