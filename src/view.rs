@@ -112,7 +112,7 @@ pub struct WorkflowRef {
 /// Why an execution waits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WaitingReason {
-    /// `worker`, `retry`, `paused`, or what a stage says: `approval`, `ci`, ...
+    /// `worker`, `label`, `key`, `limit`, `rate_limit`, `circuit`, `retry`, `paused`, or what a stage says: `approval`, `ci`, ...
     pub kind: String,
     /// What exactly.
     pub detail: String,
@@ -353,6 +353,9 @@ pub fn waiting_reason_among(
 }
 
 fn for_key(wait: &Waiting) -> WaitingReason {
+    if wait.kind != "key" {
+        return for_service(wait);
+    }
     let kind = if wait.at_most == 1 { "key" } else { "limit" };
     let (stage, key, n) = (&wait.stage, &wait.key, wait.at_most);
     let held = wait.holders.as_ref().map_or_else(
@@ -363,6 +366,20 @@ fn for_key(wait: &Waiting) -> WaitingReason {
     WaitingReason {
         kind: kind.to_owned(),
         detail: format!("stage `{stage}` waits for key `{key}`{limit}, {held}"),
+        since: Some(wait.since),
+    }
+}
+
+fn for_service(wait: &Waiting) -> WaitingReason {
+    let service = wait.key.trim_start_matches("service:");
+    let why = match wait.kind.as_str() {
+        "circuit" => "which failed too often in a row",
+        _ => "which may not be asked faster",
+    };
+    let until = wait.until.map(|t| format!(", until {t}")).unwrap_or_default();
+    WaitingReason {
+        kind: wait.kind.clone(),
+        detail: format!("stage `{}` waits for service `{service}`, {why}{until}", wait.stage),
         since: Some(wait.since),
     }
 }

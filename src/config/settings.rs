@@ -233,6 +233,8 @@ pub struct Settings {
     pub run: Value,
     /// How many may hold a key at once, by pattern; none: whatever is in force stays.
     pub key_limits: Option<Vec<(String, u32)>>,
+    /// Services with tokens per second and burst; none: whatever is in force stays.
+    pub rates: Option<Vec<(String, f64, f64)>>,
 }
 
 /// Tables of the file that belong to executions.
@@ -251,6 +253,7 @@ impl Settings {
             secret_url: None,
             run: json!({}),
             key_limits: None,
+            rates: None,
         };
         for spec in SPECS {
             settings.set(spec, spec.default.to_owned(), Origin::Default)?;
@@ -293,10 +296,13 @@ impl Settings {
         let table: Map<String, Value> =
             toml::from_str(&text).map_err(|e| wrong(without_text(&text, &e)))?;
         for (key, mut value) in table {
-            if let Some(keys) = value.as_object_mut().filter(|_| key == "limits")
-                && let Some(limits) = keys.remove("keys")
-            {
-                self.key_limits = Some(super::limits::key_limits(&limits).map_err(&wrong)?);
+            if let Some(keys) = value.as_object_mut().filter(|_| key == "limits") {
+                if let Some(limits) = keys.remove("keys") {
+                    self.key_limits = Some(super::limits::key_limits(&limits).map_err(&wrong)?);
+                }
+                if let Some(rates) = keys.remove("services") {
+                    self.rates = Some(super::limits::rates(&rates).map_err(&wrong)?);
+                }
             }
             if RUN_KEYS.contains(&key.as_str()) {
                 self.run[key] = value;

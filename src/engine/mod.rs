@@ -38,7 +38,7 @@ use crate::clock::Clock;
 use crate::config::home::Home;
 use crate::config::settings::Settings;
 use crate::stages::Registry;
-use crate::store::{Commands, Store, StoreError};
+use crate::store::{Commands, Rate, Store, StoreError};
 use crate::worker::{Local, Worker, WorkerOptions};
 use crate::workflow::definition::Definition;
 use crate::workflow::validate::Kinds;
@@ -117,6 +117,14 @@ impl Longhaul {
             health_every: settings.duration("HEALTH_CHECK_INTERVAL"),
             thresholds: Thresholds::of(settings),
             key_limits: settings.key_limits.clone(),
+            rates: settings.rates.as_ref().map(|rates| {
+                let rate = |(name, per_second, burst): &(String, f64, f64)| Rate {
+                    name: name.clone(),
+                    per_second: *per_second,
+                    burst: *burst,
+                };
+                rates.iter().map(rate).collect()
+            }),
             ..WorkerOptions::default()
         }
     }

@@ -100,6 +100,13 @@ pub trait StageExecutor: Send + Sync {
         &[]
     }
 
+    /// The outside service that its attempts ask, by the execution's settings and the stage's `config`;
+    /// limits and the circuit breaker count by this name.
+    fn service(&self, settings: &Value, config: &Value) -> Option<String> {
+        let _ = (settings, config);
+        None
+    }
+
     /// Performs one attempt. Must return soon after `context.cancelled` fires; a side effect is
     /// looked for by its deterministic key before it is done, because any attempt may be the second.
     async fn run(&self, context: &StageContext) -> Result<StageOutcome, Failure>;

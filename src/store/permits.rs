@@ -38,6 +38,10 @@ pub struct Waiting {
     pub key: String,
     /// How many may hold it at once.
     pub at_most: i32,
+    /// `key`, `rate_limit` or `circuit`.
+    pub kind: String,
+    /// Until when, for the latter two.
+    pub until: Option<DateTime<Utc>>,
     /// Since when it waits.
     pub since: DateTime<Utc>,
     /// Executions and stages that hold the key, for people; at most five.
@@ -150,7 +154,7 @@ update permit_keys k set taken = k.taken - g.n
  where k.key = g.key";
 
 const WAITING: &str = r"/* who waits for keys */
-select w.execution_id, w.stage, w.key, at_most(w.key) as at_most, w.since,
+select w.execution_id, w.stage, w.key, at_most(w.key) as at_most, w.kind, w.until, w.since,
        (select string_agg(h.said, ', ')
           from (select p.execution_id || ' (stage ' || p.stage || ')' as said from permits p
                  where p.key = w.key order by p.since limit 5) h) as holders

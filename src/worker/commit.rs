@@ -85,7 +85,11 @@ impl Stream {
         wish: Option<&Command>,
         mode: Mode,
     ) -> Result<Vec<Happened>, CommitError> {
+        wish.into_iter().for_each(|wish| self.gate.ended(wish));
         let mut happened = self.write(wish, mode).await?;
+        if let Some(wish) = wish {
+            self.gate.report(&self.loaded.state, wish).await;
+        }
         self.gate.settle(&self.loaded.state).await;
         let may_ask = mode == Mode::Advance && !self.is_released;
         if may_ask && self.gate.ask(&self.loaded.state).await? {

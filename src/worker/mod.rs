@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::config::home::Home;
 use crate::monitor::Thresholds;
 use crate::stages::Registry;
-use crate::store::{Begun, Claimed, Registration, Store, StoreError};
+use crate::store::{Begun, Claimed, Rate, Registration, Store, StoreError};
 use crate::workflow::resources::{Offer, meets};
 use driver::Driver;
 use lease::{Beat, Lease, LockFile};
@@ -67,6 +67,8 @@ pub struct WorkerOptions {
     pub thresholds: Thresholds,
     /// How many may hold a key at once, by pattern, for all workers from now on; none: as it is.
     pub key_limits: Option<Vec<(String, u32)>>,
+    /// How fast services may be asked by all workers from now on; none: as it is.
+    pub rates: Option<Vec<Rate>>,
     /// Take this execution and no other.
     pub only: Option<Uuid>,
 }
@@ -86,6 +88,7 @@ impl Default for WorkerOptions {
             health_every: Duration::from_secs(60),
             thresholds: Thresholds::default(),
             key_limits: None,
+            rates: None,
             only: None,
         }
     }
@@ -220,6 +223,9 @@ impl Worker {
         };
         if let Some(limits) = &self.options.key_limits {
             self.shared.store.replace_key_limits(limits).await?;
+        }
+        if let Some(rates) = &self.options.rates {
+            self.shared.store.replace_rates(rates, self.shared.clock.now()).await?;
         }
         self.shared.store.register_worker(&registration).await?;
         tracing::info!(worker.id = %id, worker.name = %self.options.name, "worker registered");

@@ -31,6 +31,9 @@ pub struct Resources {
     /// `task.`, or an output as `STAGE.name`. Left out: those of its kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<Vec<String>>,
+    /// The outside service that it asks; a template as in `keys`. Left out: that of its kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 /// What a worker offers. What it says nothing of (`cpu`, `memory_mb`) counts as enough.
@@ -143,6 +146,12 @@ pub fn demanded_keys(state: &Execution, stage: &str, defaults: &[&str]) -> Vec<S
         None => defaults.iter().map(|k| filled(state, k)).collect(),
     };
     keys.into_iter().collect()
+}
+
+/// The service that a stage asks, if its definition names one.
+pub fn named_service(state: &Execution, stage: &str) -> Option<String> {
+    let template = state.policy(stage)?.resources.service.as_ref()?;
+    Some(filled(state, template))
 }
 
 /// A template with its values; one that is not known is empty.

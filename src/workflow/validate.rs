@@ -183,10 +183,10 @@ impl Judge<'_> {
             let said = "a label is 1 to 64 of the characters a-z, A-Z, 0-9 and . _ - : /";
             self.say_stage(stage, format!("resources.labels: {said}, not `{label}`"));
         }
-        for key in stage.resources.keys.iter().flatten() {
+        for key in stage.resources.keys.iter().flatten().chain(&stage.resources.service) {
             let is_stage = |name: &str| self.graph.index_of(name).is_some();
             if let Some(wrong) = wrong_key(key, &is_stage) {
-                self.say_stage(stage, format!("resources.keys: {wrong}"));
+                self.say_stage(stage, format!("resources.keys and .service: {wrong}"));
             }
         }
         if stage.resources.cpu.is_some_and(|n| !(0.0..=10_000.0).contains(&n)) {

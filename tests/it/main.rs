@@ -29,6 +29,7 @@ mod recovery;
 mod replay;
 mod roles;
 mod scenarios;
+mod services;
 mod steps;
 mod store;
 mod support;

@@ -31,6 +31,11 @@ pub(super) struct CodeGeneration;
 
 #[async_trait]
 impl StageExecutor for CodeGeneration {
+    fn service(&self, settings: &Value, _config: &Value) -> Option<String> {
+        let name = settings.pointer("/agent/name").and_then(Value::as_str).unwrap_or("command");
+        Some(format!("agent:{name}"))
+    }
+
     fn outputs(&self) -> Option<Vec<&'static str>> {
         Some(vec![
             "branch",
