@@ -136,14 +136,17 @@ impl Longhaul {
         self.hand_in(&task, &execution).await
     }
 
-    /// Queues it; or begins it at once, if the worker of this process has a slot free for it.
+    /// Queues it; or begins it at once, if the worker of this process has a slot free for it and none
+    /// of its stages asks for anything first.
     async fn hand_in(
         &self,
         task: &NewTask,
         execution: &NewExecution,
     ) -> Result<Submitted, SubmitError> {
         let now = self.clock.now();
-        let Some(seat) = self.local.desk.reserve() else {
+        let may_begin = self.stages.asks_nothing(&execution.request);
+        let seat = if may_begin { self.local.desk.reserve() } else { None };
+        let Some(seat) = seat else {
             return Ok(self.store.submit(task, execution, &self.actor, now).await?);
         };
         let worker = seat.worker;

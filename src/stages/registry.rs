@@ -13,6 +13,8 @@ use super::deployment::Deployment;
 use super::pr_creation::PrCreation;
 use super::testing::Testing;
 use super::validation::Validation;
+use crate::workflow::event::Request;
+use crate::workflow::resources::Resources;
 use crate::workflow::validate::Kinds;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +34,16 @@ impl Registry {
     /// The code of a kind.
     pub fn get(&self, kind: &str) -> Option<Arc<dyn StageExecutor>> {
         self.kinds.get(kind).cloned()
+    }
+
+    /// Whether no stage of a request asks for a label, a key or a service before it begins.
+    pub fn asks_nothing(&self, request: &Request) -> bool {
+        request.definition.stages.iter().all(|stage| {
+            let is_of_kind = self.kinds.get(&stage.kind).is_some_and(|kind| {
+                !kind.keys().is_empty() || kind.service(&request.settings, &stage.config).is_some()
+            });
+            stage.resources == Resources::default() && !is_of_kind
+        })
     }
 
     /// Every kind with the names of its outputs; what definitions are checked against.

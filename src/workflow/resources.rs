@@ -256,7 +256,7 @@ mod tests {
     fn keys_are_filled_with_what_is_known() {
         let mut state = execution(json!([{"name": "a", "kind": "x"}, {"name": "b", "kind": "x",
             "resources": {"keys": ["d:{repository}:{settings.deploy.environment}", "n:{a.n}", "k"]}}]));
-        if let Some(request) = &mut state.request {
+        if let Some(request) = state.request.as_mut().and_then(std::sync::Arc::get_mut) {
             request.repository = Some("/srv/shop".to_owned());
             request.settings = json!({"deploy": {"environment": "prod"}});
         }

@@ -207,3 +207,22 @@ async fn a_label_that_nobody_offers_is_named() {
     let reason = engine.show(id).await.expect("a view").waiting_reason.expect("a reason");
     assert_eq!(reason.kind, "worker");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_asks_for_a_label_is_not_begun_by_a_worker_that_lacks_it() {
+    let database = TestDatabase::new().await;
+    let mut definition = choosy();
+    definition.stages.remove(0);
+    let easy = Definition::new("easy", vec![StageDefinition::new("only", "fake")]);
+    let builder = database.builder().stage("fake", Fake::ok()).workflow(definition).workflow(easy);
+    let engine = builder.build().await.expect("an engine");
+    let plain = Working::start(&engine);
+    // Once it has done something, it has slots to give away.
+    let first = submit(&engine, "easy").await;
+    engine.wait_for_end(first).await.expect("an end");
+    let id = submit(&engine, "choosy").await;
+    let reason = engine.show(id).await.expect("a view").waiting_reason.expect("a reason");
+    assert_eq!(reason.kind, "label");
+    assert_eq!(names(&history(&engine, id).await), ["ExecutionRequested"]);
+    plain.end().await;
+}
