@@ -4,3 +4,4 @@ pub mod home;
 pub mod limits;
 pub mod run;
 pub mod settings;
+mod specs;

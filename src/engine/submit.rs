@@ -175,7 +175,7 @@ impl Longhaul {
             None => {
                 let parsed = task::parse(&submission.text, &context)?;
                 let created = json!({"text": submission.text, "source": source});
-                let read = json!({"parsed_by": parsed.parsed_by, "type": parsed.task_type,
+                let read = json!({"parsed_by": parsed.parsed_by, "task_type": parsed.task_type,
                     "confidence": parsed.confidence});
                 (parsed, vec![("TaskCreated", created), ("TaskParsed", read)])
             }

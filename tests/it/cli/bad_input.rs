@@ -179,7 +179,7 @@ async fn a_workflow_file_with_five_mistakes_is_told_all_five() {
          \x20 - {name: three, kind: testing, timeout_ms: 0}\n",
     );
     let ended = program.run(&["workflows", "validate", &file]).expect_code(2);
-    let known = "known kinds: analysis, approval, code_generation";
+    let known = "known kinds: analysis, approval, child, code_generation";
     says(
         &ended,
         &[
