@@ -197,11 +197,15 @@ fn external_psql(url: &str, arguments: &[OsString]) -> Result<Command, CliError>
     let mut url: reqwest::Url = url.parse().map_err(wrong)?;
     let mut command = Command::new("psql");
     let in_query = url.query_pairs().find(|(k, _)| k == "password").map(|(_, v)| v.into_owned());
-    if let Some(password) = in_query {
+    if let Some(password) = &in_query {
         command.env("PGPASSWORD", password);
+    }
+    // psql does not know our own option.
+    let is_taken = |key: &str| matches!(key, "password" | "pgbouncer");
+    if url.query_pairs().any(|(k, _)| is_taken(&k)) {
         let kept: Vec<(String, String)> = url
             .query_pairs()
-            .filter(|(k, _)| k != "password")
+            .filter(|(k, _)| !is_taken(k))
             .map(|(k, v)| (k.into_owned(), v.into_owned()))
             .collect();
         url.query_pairs_mut().clear().extend_pairs(kept);

@@ -7,9 +7,9 @@
 use super::batch::{self, COLUMNS, Source};
 use super::generation::{self, Generation, distance};
 use super::tail;
-use crate::store::StoreError;
+use crate::store::{Session, StoreError};
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::Executor;
 use uuid::Uuid;
 
 /// How much is folded at once.
@@ -78,7 +78,7 @@ pub(super) const LIMITS: &str = "set local statement_timeout = '300s'; set local
 
 /// Makes a step of those of `which` that stand at the same place, in a transaction of its own.
 pub(super) async fn step(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     which: &[(String, i32)],
     sizes: Sizes,
     now: DateTime<Utc>,
@@ -103,7 +103,7 @@ pub(super) async fn step(
 /// Advances locked generations that stand at the same place, within the transaction under way. None
 /// when they are at the end.
 async fn advance(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     held: &mut [Generation],
     sizes: Sizes,
     now: DateTime<Utc>,
@@ -128,7 +128,7 @@ async fn advance(
 
 /// Takes everything up to `heads`, in one statement per generation.
 pub(super) async fn near(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     held: &mut [Generation],
     heads: &[i64],
     now: DateTime<Utc>,
@@ -169,7 +169,7 @@ pub(super) async fn near(
 
 /// The next piece on the way to a target.
 async fn piece(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     held: &mut [Generation],
     size: i64,
     now: DateTime<Utc>,
@@ -224,7 +224,7 @@ async fn piece(
 
 /// The last stream of the piece after `cursor`; none when there is none.
 async fn end_of_piece(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     cursor: Uuid,
     size: i64,
 ) -> Result<Option<Uuid>, sqlx::Error> {

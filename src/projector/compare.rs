@@ -6,10 +6,10 @@
 use super::advance::{LIMITS, Step, StepError, near, step};
 use super::generation::{self, Generation, distance};
 use super::{Projector, deadline};
-use crate::store::StoreError;
+use crate::store::{Session, StoreError};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::Executor;
 use std::time::Duration;
 
 /// Differing rows of a table that are shown.
@@ -87,7 +87,7 @@ impl Projector {
     /// The live generation, and a shadow of the same text.
     async fn shadow_of(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Session,
         name: &str,
     ) -> Result<(i32, i32), StoreError> {
         generation::refuse_gaps(connection).await?;
@@ -115,7 +115,7 @@ impl Projector {
 
     async fn one_step(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Session,
         which: &[(String, i32)],
     ) -> Result<Step, StoreError> {
         let step = deadline(400, step(connection, which, self.sizes, self.clock.now())).await;
@@ -125,7 +125,7 @@ impl Projector {
     /// Brings both to the end of the log and compares; none when that cannot be done just now.
     async fn compare(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Session,
         pair: &[(String, i32); 2],
     ) -> Result<Option<Verdict>, StoreError> {
         let mut transaction = connection.begin().await?;
@@ -155,7 +155,7 @@ impl Projector {
 }
 
 async fn tables_equal(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     live: &Generation,
     shadow: &Generation,
 ) -> Result<Verdict, sqlx::Error> {
@@ -193,7 +193,7 @@ select tablename::text from pg_tables where schemaname = $1 order by tablename";
 
 /// Rows, and the sum of their hashes.
 async fn sum(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     schema: &str,
     table: &str,
 ) -> Result<(i64, String), sqlx::Error> {
@@ -206,7 +206,7 @@ async fn sum(
 }
 
 async fn only_in(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     here: &str,
     there: &str,
     table: &str,

@@ -1,9 +1,9 @@
 //! Generations of read models: which there are, how far each has read, making and dropping them.
 
 use super::file::File;
-use crate::store::StoreError;
+use crate::store::{Session, StoreError};
 use chrono::{DateTime, Utc};
-use sqlx::{Executor, FromRow, PgConnection};
+use sqlx::{Executor, FromRow};
 use uuid::Uuid;
 
 /// A generation and its position.
@@ -50,7 +50,7 @@ select name, generation, state, digest, source, applied, target, cursor, events,
   from projector.generations
  order by name, generation";
 
-pub(super) async fn all(connection: &mut PgConnection) -> Result<Vec<Generation>, sqlx::Error> {
+pub(super) async fn all(connection: &mut Session) -> Result<Vec<Generation>, sqlx::Error> {
     sqlx::query_as(GENERATIONS).fetch_all(connection).await
 }
 
@@ -65,7 +65,7 @@ select name, generation, state, digest, source, applied, target, cursor, events,
 /// Locks generations until the transaction ends: whoever holds the row is the one who advances it.
 /// Those that somebody else holds are left out.
 pub(super) async fn lock(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     which: &[(String, i32)],
 ) -> Result<Vec<Generation>, sqlx::Error> {
     sqlx::query_as(LOCK)
@@ -81,7 +81,7 @@ select coalesce(array_agg(coalesce(l.sequence, 0) order by n), '{}')
 
 /// Where all lanes end, seen in one moment. An event is only ever appended after the one before it in
 /// its stream was committed: whatever is seen up to here, its past is seen too.
-pub(super) async fn heads(connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
+pub(super) async fn heads(connection: &mut Session) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar(HEADS).fetch_one(connection).await
 }
 
@@ -99,7 +99,7 @@ update projector.generations
 
 /// Writes where it stands now, in the transaction of its rows.
 pub(super) async fn moved(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     generation: &Generation,
     events: i64,
     now: DateTime<Utc>,
@@ -126,7 +126,7 @@ update projector.generations
 
 /// Records that it cannot go on, and why.
 pub(super) async fn stalled(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     name: &str,
     generation: i32,
     reason: &str,
@@ -150,7 +150,7 @@ returning generation";
 
 /// Makes a generation and its empty tables. The first becomes live at once: it is behind, and says so.
 pub(super) async fn create(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     file: &File,
     state: &str,
     now: DateTime<Utc>,
@@ -176,10 +176,7 @@ pub(super) async fn create(
 
 /// Unqualified names of the statements that follow mean the tables of a generation first. For this
 /// transaction only.
-pub(super) async fn set_path(
-    connection: &mut PgConnection,
-    schema: &str,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn set_path(connection: &mut Session, schema: &str) -> Result<(), sqlx::Error> {
     const PATH: &str = r"/* search path */
 select set_config('search_path', $1 || ', ' || (
        select reset_val from pg_settings where name = 'search_path'), true)";
@@ -189,7 +186,7 @@ select set_config('search_path', $1 || ', ' || (
 
 /// Makes `projections.NAME` show a generation. Views over it stay: columns may be added at the end.
 pub(super) async fn show(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     name: &str,
     schema: &str,
 ) -> Result<(), StoreError> {
@@ -219,7 +216,7 @@ update projector.generations set state = 'retired', target = null, cursor = null
 
 /// Takes a generation out of use. Its tables go with `drop_tables`.
 pub(super) async fn retire(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     name: &str,
     generation: i32,
 ) -> Result<(), sqlx::Error> {
@@ -229,7 +226,7 @@ pub(super) async fn retire(
 
 /// Drops the tables of a generation, unless somebody reads them for long: then the next one does it.
 pub(super) async fn drop_tables(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     name: &str,
     generation: i32,
 ) -> Result<(), sqlx::Error> {
@@ -243,7 +240,7 @@ update projector.generations set state = 'live' where name = $1 and generation =
 
 /// Puts a generation in the place of the live one, in the transaction under way.
 pub(super) async fn switch(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     old: Option<i32>,
     new: &Generation,
 ) -> Result<(), StoreError> {
@@ -259,7 +256,7 @@ delete from projector.generations where name = $1 and generation = $2";
 
 /// Removes a generation that nobody has seen: its row and its tables.
 pub(super) async fn remove(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     name: &str,
     generation: i32,
 ) -> Result<(), sqlx::Error> {
@@ -271,7 +268,7 @@ const GONE: &str = r"/* months that are gone */
 select to_char(month, 'YYYY-MM') from archives where dropped_at is not null order by month";
 
 /// What was archived and given up cannot be folded again: the rows that are there are all there is.
-pub(super) async fn refuse_gaps(connection: &mut PgConnection) -> Result<(), StoreError> {
+pub(super) async fn refuse_gaps(connection: &mut Session) -> Result<(), StoreError> {
     let gone: Vec<String> = sqlx::query_scalar(GONE).fetch_all(connection).await?;
     if gone.is_empty() {
         return Ok(());

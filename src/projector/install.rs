@@ -3,9 +3,9 @@
 
 use super::file::{self, File};
 use super::generation::{self, Generation};
-use crate::store::{Store, StoreError};
+use crate::store::{Session, Store, StoreError};
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::Executor;
 use std::path::Path;
 
 const SERIALISE: &str =
@@ -21,7 +21,7 @@ pub async fn install(
     if let Some(directory) = directory {
         files.extend(file::of_directory(directory).map_err(StoreError::Refused)?);
     }
-    let mut connection = store.pool().acquire().await?;
+    let mut connection = store.session().await?;
     let known = generation::all(&mut connection).await?;
     let changed: Vec<&File> = files.iter().filter(|f| !is_current(&known, f)).collect();
     if changed.is_empty() {
@@ -51,7 +51,7 @@ fn is_current(known: &[Generation], file: &File) -> bool {
 
 /// A file that cannot be installed stalls itself and nothing else.
 async fn install_one(
-    transaction: &mut PgConnection,
+    transaction: &mut Session,
     known: &[Generation],
     file: &File,
     now: DateTime<Utc>,

@@ -23,7 +23,7 @@ pub use run::{Pass, ProjectorOptions};
 pub use status::ProjectionStatus;
 
 use crate::clock::Clock;
-use crate::store::{Store, StoreError};
+use crate::store::{Session, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,8 +48,8 @@ impl Projector {
         self
     }
 
-    async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, StoreError> {
-        Ok(self.store.pool().acquire().await?)
+    async fn connection(&self) -> Result<Session, StoreError> {
+        self.store.session().await
     }
 }
 

@@ -4,8 +4,8 @@ use super::advance::{LIMITS, Step, StepError, near, step};
 use super::file::File;
 use super::generation::{self, Generation, distance};
 use super::{Projector, deadline};
-use crate::store::StoreError;
-use sqlx::{Connection, Executor, PgConnection};
+use crate::store::{Session, StoreError};
+use sqlx::Executor;
 use std::time::Duration;
 
 type Which = Vec<(String, i32)>;
@@ -102,7 +102,7 @@ impl Projector {
     /// A step of a rebuild: what does not work ends it, visibly.
     async fn build_step(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Session,
         which: &[(String, i32)],
     ) -> Result<Step, StoreError> {
         match deadline(400, step(connection, which, self.sizes, self.clock.now())).await {
@@ -120,7 +120,7 @@ impl Projector {
     /// is folded and the names change in one transaction. True when that has happened, by whomever.
     pub(super) async fn switch(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Session,
         name: &str,
         number: i32,
     ) -> Result<bool, StoreError> {
@@ -162,11 +162,7 @@ impl Projector {
         Ok(true)
     }
 
-    async fn drop_retired(
-        &self,
-        connection: &mut PgConnection,
-        name: &str,
-    ) -> Result<(), StoreError> {
+    async fn drop_retired(&self, connection: &mut Session, name: &str) -> Result<(), StoreError> {
         let known = generation::all(connection).await?;
         for g in known.iter().filter(|g| g.name == name && g.state == "retired") {
             let mut transaction = connection.begin().await?;

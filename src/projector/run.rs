@@ -3,8 +3,7 @@
 use super::advance::{Step, StepError, step};
 use super::generation::{self, Generation, distance};
 use super::{Projector, deadline};
-use crate::store::StoreError;
-use sqlx::PgConnection;
+use crate::store::{Session, StoreError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -104,11 +103,7 @@ impl Projector {
     }
 
     /// A step of one generation. One that cannot go on is stalled, and takes nothing.
-    async fn step_of(
-        &self,
-        connection: &mut PgConnection,
-        g: &Generation,
-    ) -> Result<Step, StoreError> {
+    async fn step_of(&self, connection: &mut Session, g: &Generation) -> Result<Step, StoreError> {
         let which = [(g.name.clone(), g.generation)];
         match deadline(400, step(connection, &which, self.sizes, self.clock.now())).await {
             Ok(step) => Ok(step),

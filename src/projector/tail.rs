@@ -5,8 +5,8 @@
 //! if not all are found there, more of it, and then the whole.
 
 use super::generation::distance;
+use crate::store::Session;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ select relid::regclass::text, pg_relation_size(relid) / current_setting('block_s
 
 /// Reads what lies between `applied` and `target`.
 pub(super) async fn read(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     applied: &[i64],
     target: &[i64],
 ) -> Result<Tail, sqlx::Error> {

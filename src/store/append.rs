@@ -6,6 +6,7 @@
 //! enough: a concurrent change of a head makes Postgres check the comparison again on the new row.
 
 use super::chain::{EventHeader, link};
+use super::connections::Session;
 use super::error::{AppendError, StoreError};
 use super::queue::SET_NEEDS;
 use crate::workflow::event::{Event, Happened};
@@ -13,7 +14,6 @@ use crate::workflow::next::{Wake, wake};
 use crate::workflow::resources::need;
 use crate::workflow::state::Execution;
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
@@ -234,7 +234,7 @@ select append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $
                   $20, $21, $22)";
 
 async fn append_one(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     lane: i16,
     append: &Append,
 ) -> Result<bool, sqlx::Error> {
@@ -268,7 +268,7 @@ async fn append_one(
 
 /// Appends a batch in which no execution stands twice. Says whose head moved.
 pub(super) async fn append_batch(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     lane: i16,
     batch: &[&Append],
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
@@ -292,7 +292,7 @@ pub(super) async fn append_batch(
 }
 
 async fn append_rows(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     lane: i16,
     batch: &[&Append],
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
@@ -347,7 +347,7 @@ select e.execution_id, e.version, e.fence, v.event_id
 
 /// What became of appends that did not win, or whose answer was lost: `Ok` if they are in after all.
 pub(super) async fn outcomes(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     appends: &[&Append],
 ) -> Result<HashMap<Uuid, Result<(), AppendError>>, sqlx::Error> {
     let reached = |a: &&Append| (a.expected + a.records.len() as u64) as i64;

@@ -5,8 +5,8 @@
 //! looked up by event id, never guessed.
 
 use super::append::{Append, append_batch, outcomes};
+use super::connections::Connections;
 use super::error::{AppendError, StoreError, is_in_data, may_pass};
-use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -35,7 +35,7 @@ pub(super) struct Appender {
 impl Appender {
     /// Starts `count` lanes, beginning with lane number `first`. `patience` is how long an append
     /// tries while the database is away.
-    pub(super) fn start(pool: &PgPool, first: i16, count: usize, patience: Duration) -> Self {
+    pub(super) fn start(pool: &Connections, first: i16, count: usize, patience: Duration) -> Self {
         let lane = |offset: usize| {
             let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
             let number = (first + offset as i16) % 16;
@@ -57,7 +57,7 @@ impl Appender {
 }
 
 struct Lane {
-    pool: PgPool,
+    pool: Connections,
     number: i16,
     patience: Duration,
 }

@@ -4,9 +4,10 @@
 //! it back in another. Knows no files. Giving up and putting back change tables: they need the owner.
 
 use super::connect::Store;
+use super::connections::{Session, Transaction};
 use super::error::StoreError;
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{Executor, FromRow, PgConnection};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 /// Rows that are read or written at once.
@@ -301,11 +302,11 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Result<(), String>, StoreError> {
         let [events, logs] = parts(range.month);
-        let mut tx = self.pool.begin().await?;
-        tx.execute(LOCK_TIMEOUT).await?;
+        let mut tx = self.pool.patient().begin().await?;
+        tx.run(LOCK_TIMEOUT).await?;
         // From here on no append to this month commits, and those that did are seen.
         let lock = format!("lock table only {events}, only {logs} in access exclusive mode");
-        tx.execute(lock.as_str()).await?;
+        tx.run(&lock).await?;
         let mut place = 0;
         let mut after = None;
         loop {
@@ -334,7 +335,7 @@ impl Store {
             let statement = format!(
                 "truncate table {part}; alter table {part} add constraint archived check (false)"
             );
-            sqlx::raw_sql(&statement).execute(&mut *tx).await?;
+            tx.run(&statement).await?;
         }
         let noted = sqlx::query(GIVE_UP).bind(range.month).bind(now).bind(actor);
         if noted.execute(&mut *tx).await?.rows_affected() != 1 {
@@ -346,8 +347,8 @@ impl Store {
 
     /// Begins to put a month back: its rows go to tables that nobody sees until `PutBack::finish`.
     pub async fn put_back(&self, range: &MonthRange) -> Result<PutBack, StoreError> {
-        let mut tx = self.pool.begin().await?;
-        tx.execute(LOCK_TIMEOUT).await?;
+        let mut tx = self.pool.patient().begin().await?;
+        tx.run(LOCK_TIMEOUT).await?;
         for (part, parent) in parts(range.month).iter().zip(["events", "stage_logs"]) {
             let statement = format!(
                 "create table {part}_restored (like {parent} including all)
@@ -356,7 +357,7 @@ impl Store {
                    check (execution_id >= '{}' and execution_id < '{}')",
                 range.first_id, range.end_id
             );
-            sqlx::raw_sql(&statement).execute(&mut *tx).await?;
+            tx.run(&statement).await?;
         }
         Ok(PutBack { tx, range: range.clone() })
     }
@@ -364,7 +365,7 @@ impl Store {
 
 /// A month on its way back. Dropped before `finish`, nothing has changed.
 pub struct PutBack {
-    tx: sqlx::Transaction<'static, sqlx::Postgres>,
+    tx: Transaction,
     range: MonthRange,
 }
 
@@ -444,7 +445,7 @@ impl PutBack {
                  alter table {parent} attach partition {part} for values from ({start}) to ('{bound}');
                  alter table {part} drop constraint of_this_month"
             );
-            sqlx::raw_sql(&statement).execute(&mut *self.tx).await?;
+            self.tx.run(&statement).await?;
         }
         self.tx.commit().await?;
         Ok(true)
@@ -452,7 +453,7 @@ impl PutBack {
 }
 
 async fn heads(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     range: &MonthRange,
     after: Option<Uuid>,
 ) -> Result<Vec<MonthHead>, sqlx::Error> {

@@ -5,9 +5,10 @@
 
 use super::audit_log::AUDIT_LOG;
 use super::connect::Store;
+use super::connections::Transaction;
 use super::error::StoreError;
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, Postgres, Transaction};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 /// The kinds of streams that have a hash chain.
@@ -257,12 +258,12 @@ impl Store {
             StreamKind::Log => return Ok(Vec::new()),
         };
         let query = sqlx::query_scalar(statement).bind(after).bind(last).bind(AUDIT_PAGE);
-        Ok(query.fetch_all(&self.pool).await?)
+        Ok(query.fetch_all(&self.pool.patient()).await?)
     }
 
     /// Begins to read the heads of all streams as they are now.
     pub async fn read_heads(&self) -> Result<HeadReader, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.patient().begin().await?;
         sqlx::query(ONE_SNAPSHOT).execute(&mut *transaction).await?;
         Ok(HeadReader { transaction })
     }
@@ -274,13 +275,13 @@ impl Store {
 
     /// The first hole of each lane that has one.
     pub async fn lane_gaps(&self) -> Result<Vec<LaneGap>, StoreError> {
-        Ok(sqlx::query_as(LANE_GAPS).fetch_all(&self.pool).await?)
+        Ok(sqlx::query_as(LANE_GAPS).fetch_all(&self.pool.patient()).await?)
     }
 }
 
 /// Heads of all streams in one snapshot, page by page.
 pub struct HeadReader {
-    transaction: Transaction<'static, Postgres>,
+    transaction: Transaction,
 }
 
 impl HeadReader {

@@ -4,21 +4,21 @@
 
 use super::append::Append;
 use super::appender::Appender;
+use super::connections::{Connections, Session};
 use super::error::{AppendError, StoreError};
 use super::intake::Intake;
+use super::migrate::migrate;
 use crate::clock::{Clock, SystemClock};
 use sqlx::PgPool;
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use std::str::FromStr;
 use std::time::Duration;
 
-static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
-
 /// How to connect. Its URL may hold a password, so that it is not shown.
 #[derive(Clone)]
 pub struct Connect {
-    /// A Postgres URL; `host` may be a directory with a socket.
+    /// A Postgres URL; `host` may be a directory with a socket. `pgbouncer=true` in its query: it leads
+    /// to a pooler in transaction mode.
     pub url: String,
     /// Connections at the most. Default 8.
     pub connections: u32,
@@ -46,7 +46,7 @@ impl Connect {
 /// A database with our schema.
 #[derive(Clone)]
 pub struct Store {
-    pub(super) pool: PgPool,
+    pub(super) pool: Connections,
     appender: Appender,
     pub(super) intake: Intake,
 }
@@ -54,14 +54,20 @@ pub struct Store {
 impl Store {
     /// Connects and refuses a database that would lose what it acknowledges. Does not migrate.
     pub async fn connect(connect: &Connect) -> Result<Store, StoreError> {
-        let options = PgConnectOptions::from_str(&connect.url)
+        let (url, behind_pooler) = without_pooler_option(&connect.url);
+        let mut options = PgConnectOptions::from_str(&url)
             .map_err(|e| StoreError::Url(e.to_string()))?
             .application_name("longhaul");
+        if behind_pooler {
+            // Nothing is kept on a server, and nothing is asked for that a pooler refuses.
+            options = options.statement_cache_capacity(0).extra_float_digits(None);
+        }
         let pool = PgPoolOptions::new()
             .max_connections(connect.connections)
             .acquire_timeout(Duration::from_secs(5))
             .connect_with(options)
             .await?;
+        let pool = Connections::new(pool, behind_pooler);
         if !connect.accept_data_loss {
             refuse_data_loss(&pool).await?;
         }
@@ -73,40 +79,8 @@ impl Store {
 
     /// Brings the schema up to date and makes the months to come. Safe to call from many processes at once.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        if !self.is_migrated().await? {
-            self.run_migrations().await?;
-        }
+        migrate(&self.pool.patient()).await?;
         self.create_months(SystemClock.now()).await.map(drop)
-    }
-
-    /// Whether there is nothing to do; a role that may not change tables can ask this.
-    async fn is_migrated(&self) -> Result<bool, StoreError> {
-        let rows: Vec<(i64, Vec<u8>)> = match sqlx::query_as(MIGRATED).fetch_all(&self.pool).await {
-            Ok(rows) => rows,
-            Err(error) if code_of(&error) == Some("42P01") => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        let known = MIGRATOR.iter().filter(|m| !m.migration_type.is_down_migration());
-        let known: Vec<(i64, Vec<u8>)> = known.map(|m| (m.version, m.checksum.to_vec())).collect();
-        Ok(rows == known)
-    }
-
-    async fn run_migrations(&self) -> Result<(), StoreError> {
-        // Asked first: a migration that fails keeps its lock until its connection ends.
-        if !sqlx::query_scalar::<_, bool>(MAY_MIGRATE).fetch_one(&self.pool).await? {
-            return Err(StoreError::Schema(
-                "it is older, and this role may not change it; run `longhaul db migrate` as the owner \
-                 of the tables, then `longhaul db roles`"
-                    .to_owned(),
-            ));
-        }
-        MIGRATOR.run(&self.pool).await.map_err(|e| match e {
-            sqlx::migrate::MigrateError::Execute(e) => e.into(),
-            sqlx::migrate::MigrateError::VersionMissing(n) => StoreError::Schema(format!(
-                "migration {n} is unknown here: a newer version made it; use that"
-            )),
-            other => StoreError::Schema(other.to_string()),
-        })
     }
 
     /// Appends; durable when this returns `Ok`.
@@ -121,7 +95,12 @@ impl Store {
 
     /// The pool, for tests and for programs that bring SQL of their own.
     pub fn pool(&self) -> &PgPool {
-        &self.pool
+        self.pool.pool()
+    }
+
+    /// A connection for statements that may take long.
+    pub(crate) async fn session(&self) -> Result<Session, StoreError> {
+        Ok(self.pool.patient().acquire().await?)
     }
 
     /// Closes the connections.
@@ -130,17 +109,15 @@ impl Store {
     }
 }
 
-const MIGRATED: &str = r"/* migrations that ran */
-select version, checksum from _sqlx_migrations where success order by version";
-
-const MAY_MIGRATE: &str =
-    "/* may migrate */ select has_schema_privilege(current_schema(), 'create')";
-
-fn code_of(error: &sqlx::Error) -> Option<&str> {
-    match error.as_database_error()?.code()? {
-        std::borrow::Cow::Borrowed(code) => Some(code),
-        std::borrow::Cow::Owned(_) => None,
-    }
+/// The option is ours: the driver does not know it.
+fn without_pooler_option(url: &str) -> (String, bool) {
+    let Some((start, query)) = url.split_once('?') else { return (url.to_owned(), false) };
+    let is_ours = |p: &&str| p.split('=').next() == Some("pgbouncer");
+    let given = query.split('&').rfind(is_ours);
+    let rest: Vec<&str> = query.split('&').filter(|p| !is_ours(p)).collect();
+    let url =
+        if rest.is_empty() { start.to_owned() } else { format!("{start}?{}", rest.join("&")) };
+    (url, given.is_some_and(|p| matches!(p, "pgbouncer" | "pgbouncer=true" | "pgbouncer=1")))
 }
 
 /// What must be on for an acknowledged event to survive a crash.
@@ -149,7 +126,7 @@ select name from pg_settings
  where (name in ('fsync', 'full_page_writes') and setting = 'off')
     or (name = 'synchronous_commit' and setting = 'off')";
 
-pub(super) async fn refuse_data_loss(pool: &PgPool) -> Result<(), StoreError> {
+pub(super) async fn refuse_data_loss(pool: &Connections) -> Result<(), StoreError> {
     let off: Vec<String> = sqlx::query_scalar(DURABILITY).fetch_all(pool).await?;
     if off.is_empty() {
         return Ok(());
@@ -157,4 +134,22 @@ pub(super) async fn refuse_data_loss(pool: &PgPool) -> Result<(), StoreError> {
     Err(StoreError::NotDurable(
         off.iter().map(|n| format!("{n} = off")).collect::<Vec<_>>().join(", "),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_option_for_a_pooler_is_taken_out_of_the_url() {
+        let cases = [
+            ("postgres://h/d", "postgres://h/d", false),
+            ("postgres://h/d?pgbouncer=true", "postgres://h/d", true),
+            ("postgres://h/d?a=1&pgbouncer=true&b=2", "postgres://h/d?a=1&b=2", true),
+            ("postgres://h/d?pgbouncer=false&a=1", "postgres://h/d?a=1", false),
+        ];
+        for (given, url, behind) in cases {
+            assert_eq!(without_pooler_option(given), (url.to_owned(), behind));
+        }
+    }
 }

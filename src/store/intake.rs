@@ -5,10 +5,10 @@
 //! idempotency key makes nothing, and says so. What lies in the data of one fails that one alone.
 
 use super::append::{Record, Summary};
+use super::connections::{Connections, Session};
 use super::error::{StoreError, is_in_data};
 use super::queue::SET_NEEDS;
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, PgPool};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -125,7 +125,7 @@ pub(super) struct Intake(mpsc::Sender<Entry>);
 
 impl Intake {
     /// Starts it on lane number `lane`.
-    pub(super) fn start(pool: &PgPool, lane: i16) -> Self {
+    pub(super) fn start(pool: &Connections, lane: i16) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         tokio::spawn(run(pool.clone(), lane, receiver));
         Intake(sender)
@@ -141,7 +141,7 @@ impl Intake {
     }
 }
 
-async fn run(pool: PgPool, lane: i16, mut receiver: mpsc::Receiver<Entry>) {
+async fn run(pool: Connections, lane: i16, mut receiver: mpsc::Receiver<Entry>) {
     let mut waiting = Vec::new();
     while receiver.recv_many(&mut waiting, BATCH_MAX).await > 0 {
         let mut work = vec![std::mem::take(&mut waiting)];
@@ -159,7 +159,11 @@ async fn run(pool: PgPool, lane: i16, mut receiver: mpsc::Receiver<Entry>) {
     }
 }
 
-async fn attempt(pool: &PgPool, lane: i16, batch: &[Entry]) -> Result<HashSet<Uuid>, sqlx::Error> {
+async fn attempt(
+    pool: &Connections,
+    lane: i16,
+    batch: &[Entry],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
     let call = async {
         let mut connection = pool.acquire().await?;
         let rows: Vec<&Row> = batch.iter().map(|entry| &entry.row).collect();
@@ -201,7 +205,7 @@ fn refuse(batch: Vec<Entry>, error: sqlx::Error) {
 
 /// Runs the statement. Says which executions were made.
 async fn submit_batch(
-    connection: &mut PgConnection,
+    connection: &mut Session,
     lane: i16,
     rows: &[&Row],
 ) -> Result<HashSet<Uuid>, sqlx::Error> {

@@ -92,12 +92,12 @@ impl Store {
                 .bind(first)
                 .bind(last)
                 .bind(begin)
-                .execute(&self.pool)
+                .execute(&self.pool.patient())
                 .await?;
             made += written.rows_affected();
             first = last + 1;
         }
-        sqlx::query(ANALYZE).execute(&self.pool).await?;
+        sqlx::query(ANALYZE).execute(&self.pool.patient()).await?;
         Ok(made)
     }
 
@@ -105,7 +105,7 @@ impl Store {
     pub async fn copy_out(&self) -> Result<(Duration, u64), StoreError> {
         use sqlx::postgres::PgPoolCopyExt;
         let began = std::time::Instant::now();
-        let mut copy = self.pool.copy_out_raw(COPY).await?;
+        let mut copy = self.pool().copy_out_raw(COPY).await?;
         let mut bytes = 0;
         while let Some(chunk) = std::future::poll_fn(|c| copy.as_mut().poll_next(c)).await {
             bytes += chunk?.len() as u64;

@@ -91,14 +91,14 @@ impl Store {
 
     /// Executions that have ended; reads all of them.
     pub async fn count_ended(&self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar(ENDED).fetch_one(&self.pool).await?)
+        Ok(sqlx::query_scalar(ENDED).fetch_one(&self.pool.patient()).await?)
     }
 
     /// Current figures. Ends and times are those of executions requested since `since`; none: of all,
     /// which reads every execution.
     pub async fn metrics(&self, since: Option<DateTime<Utc>>) -> Result<Metrics, StoreError> {
         let first = since.map_or(Uuid::nil(), first_id);
-        Ok(sqlx::query_as(METRICS).bind(first).fetch_one(&self.pool).await?)
+        Ok(sqlx::query_as(METRICS).bind(first).fetch_one(&self.pool.patient()).await?)
     }
 }
 

@@ -5,7 +5,6 @@
 
 use super::connect::Store;
 use super::error::StoreError;
-use sqlx::Executor;
 
 /// Tables whose rows are facts: inserted, and never changed by the program.
 const FACTS: &str = "events, task_events, audit_log, workflow_versions, _sqlx_migrations";
@@ -77,7 +76,7 @@ impl Store {
             StoreError::Refused(format!("`{role}` is no name for a role; write a-z, 0-9 and _"))
         })?;
         let mut transaction = self.pool.begin().await?;
-        transaction.execute(statements.as_str()).await?;
+        transaction.run(&statements).await?;
         Ok(transaction.commit().await?)
     }
 

@@ -7,13 +7,14 @@
 //! `Store::fold_all` folds everything there is: what a rebuild of all states costs.
 
 use super::connect::Store;
+use super::connections::Connections;
 use super::error::StoreError;
 use crate::workflow::event::Happened;
 use crate::workflow::evolve::evolve;
 use crate::workflow::state::Execution;
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgPool, Row};
+use sqlx::{FromRow, Row};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -230,7 +231,7 @@ impl Store {
 type Pages = mpsc::Sender<Result<Page, StoreError>>;
 
 /// Reads until the end, or until nobody listens.
-async fn read(pool: &PgPool, scan: Scan, pages: &Pages) -> Result<(), StoreError> {
+async fn read(pool: &Connections, scan: Scan, pages: &Pages) -> Result<(), StoreError> {
     // Nothing comes before the first possible id.
     let before = |id: Uuid| Uuid::from_u128(id.as_u128().saturating_sub(1));
     let mut after = scan.from.map_or(Uuid::nil(), before);
@@ -258,7 +259,7 @@ async fn read(pool: &PgPool, scan: Scan, pages: &Pages) -> Result<(), StoreError
 
 /// Gives back whether somebody still listens.
 async fn read_events(
-    pool: &PgPool,
+    pool: &Connections,
     after: Uuid,
     last: Uuid,
     listed: Option<&[Uuid]>,

@@ -1,6 +1,7 @@
 //! A database that is made for a measurement or a trial and removed afterwards, and figures about it.
 
 use super::connect::refuse_data_loss;
+use super::connections::Connections;
 use super::error::StoreError;
 use crate::workflow::state::Execution;
 use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
@@ -45,7 +46,7 @@ impl Scratch {
         let own = admin.clone().database(&name);
         let url = own.to_url_lossy().to_string();
         let pool = PgPoolOptions::new().max_connections(2).connect_with(own).await?;
-        refuse_data_loss(&pool).await?;
+        refuse_data_loss(&Connections::new(pool.clone(), false)).await?;
         Ok(Scratch { admin, name, url, pool })
     }
 

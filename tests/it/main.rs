@@ -23,6 +23,7 @@ mod map;
 mod monitor;
 mod months;
 mod permits;
+mod pooler;
 mod projections;
 mod properties;
 mod recovery;

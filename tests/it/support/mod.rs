@@ -1,6 +1,7 @@
 //! What tests share: a database each, engines over it, small stage kinds, waiting for conditions.
 
 pub(crate) mod database;
+pub(crate) mod pooler;
 pub(crate) mod proxy;
 pub(crate) mod stages;
 

@@ -83,7 +83,7 @@ impl Proxy {
 }
 
 /// The socket that `postgres://...?host=...&port=...` means.
-fn socket(url: &str) -> std::path::PathBuf {
+pub(super) fn socket(url: &str) -> std::path::PathBuf {
     let (_, query) = url.split_once('?').expect("a URL with a socket");
     let of = |name: &str| {
         let pair = query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
