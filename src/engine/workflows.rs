@@ -1,7 +1,7 @@
 //! Workflows: the six, those of the program, those registered in the database; the later wins.
 
 use super::Longhaul;
-use crate::store::StoreError;
+use crate::store::{Registered, StoreError};
 use crate::workflow::catalog;
 use crate::workflow::definition::{Definition, slug};
 use crate::workflow::validate::{Problem, problems};
@@ -42,6 +42,9 @@ pub enum WorkflowError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// How often workflows are looked up again when the answer was lost.
+const LOOKS_MAX: u32 = 4;
 
 /// How long the list of workflows is taken for true.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
@@ -84,7 +87,7 @@ impl Longhaul {
             return Ok(known);
         }
         let mut list = catalog::all();
-        let registered = self.store.registered_workflows(None).await?;
+        let registered = self.registered().await?;
         let others = self.workflows.iter().cloned();
         for definition in others.chain(registered.into_iter().map(|r| r.definition)) {
             match list.iter_mut().find(|d| d.name == definition.name) {
@@ -93,6 +96,20 @@ impl Longhaul {
             }
         }
         Ok(self.known.keep(list.into()))
+    }
+
+    /// Those in the database; a connection that was lost is no reason to refuse a submission.
+    async fn registered(&self) -> Result<Vec<Registered>, StoreError> {
+        for _ in 0..LOOKS_MAX {
+            match self.store.registered_workflows(None).await {
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(%error, "workflows are looked up again")
+                }
+                answer => return answer,
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.store.registered_workflows(None).await
     }
 
     /// A workflow by name.

@@ -284,8 +284,9 @@ impl Worker {
                     self.drive_begun(id, handover, &mut drivers, &stops);
                 }
                 () = tokio::time::sleep_until(next_claim), if has_room && !is_draining => {
-                    // While we take, submissions of this process may have the other half.
-                    let room = (free - reserved).div_ceil(2).min(CLAIMS_MAX);
+                    // While nothing waits, submissions of this process may have the other half.
+                    let all = free - reserved;
+                    let room = if is_queue_empty { all.div_ceil(2) } else { all }.min(CLAIMS_MAX);
                     let answer = Box::pin(self.claim(id, room, drivers.needs.clone()));
                     claiming = Some(Claiming { room, answer });
                     next_claim = Instant::now() + self.options.poll;
@@ -293,6 +294,9 @@ impl Worker {
                 claimed = answer_of(&mut claiming), if claiming.is_some() => {
                     let room = claiming.take().map_or(0, |c| c.room);
                     is_queue_empty = claimed.len() < room;
+                    if !is_queue_empty {
+                        next_claim = Instant::now();
+                    }
                     for claimed in claimed {
                         self.drive(id, claimed, &mut drivers, &stops);
                     }
