@@ -5,7 +5,7 @@
 //! looked up by event id, never guessed.
 
 use super::append::{Append, append_batch, outcomes};
-use super::connections::Connections;
+use super::connections::{Connections, Session};
 use super::error::{AppendError, StoreError, is_in_data, may_pass};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Appender {
         let lane = |offset: usize| {
             let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
             let number = (first + offset as i16) % 16;
-            tokio::spawn(Lane { pool: pool.clone(), number, patience }.run(receiver));
+            tokio::spawn(Lane { pool: pool.clone(), number, patience, held: None }.run(receiver));
             sender
         };
         Appender { lanes: (0..count.max(1)).map(lane).collect() }
@@ -60,10 +60,12 @@ struct Lane {
     pool: Connections,
     number: i16,
     patience: Duration,
+    /// Kept from batch to batch: a pool asks the server before it hands one out, a trip for each append.
+    held: Option<Session>,
 }
 
 impl Lane {
-    async fn run(self, mut receiver: mpsc::Receiver<Entry>) {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Entry>) {
         let mut waiting: Vec<Entry> = Vec::new();
         loop {
             if waiting.is_empty() && receiver.recv_many(&mut waiting, BATCH_EVENTS_MAX).await == 0 {
@@ -81,7 +83,7 @@ impl Lane {
     }
 
     /// Sees a batch through: retries what may pass, splits what lies in the data, looks up losers.
-    async fn commit(&self, batch: Vec<Entry>) {
+    async fn commit(&mut self, batch: Vec<Entry>) {
         let deadline = Instant::now() + self.patience;
         let mut work = vec![batch];
         while let Some(batch) = work.pop() {
@@ -110,7 +112,7 @@ impl Lane {
     }
 
     async fn try_batch(
-        &self,
+        &mut self,
         batch: &[Entry],
         deadline: Instant,
     ) -> Result<HashMap<Uuid, Result<(), AppendError>>, sqlx::Error> {
@@ -134,11 +136,15 @@ impl Lane {
 
     /// After a lost answer the first thing is to look: what is in must not be sent again.
     async fn attempt(
-        &self,
+        &mut self,
         appends: &[&Append],
         is_first: bool,
     ) -> Result<HashMap<Uuid, Result<(), AppendError>>, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
+        // Dropped, and so closed or looked at, wherever this ends before its end.
+        let mut connection = match self.held.take() {
+            Some(session) => session,
+            None => self.pool.acquire().await?,
+        };
         let mut results = HashMap::new();
         let mut open: Vec<&Append> = appends.to_vec();
         if !is_first {
@@ -147,6 +153,7 @@ impl Lane {
             open.retain(|a| !results.contains_key(&a.execution_id));
         }
         if open.is_empty() {
+            self.held = Some(connection);
             return Ok(results);
         }
         let won = append_batch(&mut connection, self.number, &open).await?;
@@ -155,6 +162,7 @@ impl Lane {
         if !open.is_empty() {
             results.extend(outcomes(&mut connection, &open).await?);
         }
+        self.held = Some(connection);
         Ok(results)
     }
 }

@@ -62,6 +62,12 @@ impl Store {
             // Nothing is kept on a server, and nothing is asked for that a pooler refuses.
             options = options.statement_cache_capacity(0).extra_float_digits(None);
         }
+        // Those who append keep their connections, so that they have a pool of their own.
+        let writers = PgPoolOptions::new()
+            .max_connections(connect.lanes.max(1) as u32 + 1)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_lazy_with(options.clone());
+        let writers = Connections::new(writers, behind_pooler);
         let pool = PgPoolOptions::new()
             .max_connections(connect.connections)
             .acquire_timeout(Duration::from_secs(5))
@@ -72,8 +78,8 @@ impl Store {
             refuse_data_loss(&pool).await?;
         }
         let first = rand::random_range(0..16);
-        let appender = Appender::start(&pool, first, connect.lanes, connect.patience);
-        let intake = Intake::start(&pool, (first + connect.lanes as i16) % 16);
+        let appender = Appender::start(&writers, first, connect.lanes, connect.patience);
+        let intake = Intake::start(&writers, (first + connect.lanes as i16) % 16);
         Ok(Store { pool, appender, intake })
     }
 

@@ -143,10 +143,12 @@ impl Intake {
 
 async fn run(pool: Connections, lane: i16, mut receiver: mpsc::Receiver<Entry>) {
     let mut waiting = Vec::new();
+    // Kept from batch to batch, as the lanes of `appender` do.
+    let mut held = None;
     while receiver.recv_many(&mut waiting, BATCH_MAX).await > 0 {
         let mut work = vec![std::mem::take(&mut waiting)];
         while let Some(batch) = work.pop() {
-            match attempt(&pool, lane, &batch).await {
+            match attempt(&pool, &mut held, lane, &batch).await {
                 Ok(made) => answer(batch, &made),
                 Err(error) if is_in_data(&error) && batch.len() > 1 => {
                     let mut left = batch;
@@ -161,14 +163,20 @@ async fn run(pool: Connections, lane: i16, mut receiver: mpsc::Receiver<Entry>) 
 
 async fn attempt(
     pool: &Connections,
+    held: &mut Option<Session>,
     lane: i16,
     batch: &[Entry],
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
     let call = async {
-        let mut connection = pool.acquire().await?;
+        let mut connection = match held.take() {
+            Some(session) => session,
+            None => pool.acquire().await?,
+        };
         let rows: Vec<&Row> = batch.iter().map(|entry| &entry.row).collect();
         if rows.iter().all(|row| row.need.is_none()) {
-            return submit_batch(&mut connection, lane, &rows).await;
+            let made = submit_batch(&mut connection, lane, &rows).await?;
+            *held = Some(connection);
+            return Ok(made);
         }
         // Nobody may see the queue's new rows without what they need.
         let mut transaction = connection.begin().await?;
@@ -183,6 +191,7 @@ async fn attempt(
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
+        *held = Some(connection);
         Ok(made)
     };
     timeout(CALL_TIMEOUT, call).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
